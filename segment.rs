@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A segment: one contiguous piece of the memory that a request moves data to or from.
+//!
+//! This is all that the block layer's side ([`crate::request`]) and the memory's side
+//! ([`crate::ramstore`]) know of each other: the one makes segments, the other copies them.
+//!
+//! C header: [`include/linux/bvec.h`](srctree/include/linux/bvec.h)
+
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+
+/// A contiguous piece of a request's data, as large as the block layer could make it: a segment
+/// may span many pages.
+///
+/// The memory belongs to whoever submitted the I/O and may change under the driver's hands (a
+/// page cache page that is written to a disk can be dirtied meanwhile), so it is never seen as a
+/// slice; it can only be copied.
+///
+/// # Invariants
+///
+/// `start` is valid for reads and writes of `len` bytes for the lifetime `'rq`, from any CPU.
+pub(crate) struct Segment<'rq> {
+    start: NonNull<u8>,
+    len: usize,
+    _request: PhantomData<&'rq ()>,
+}
+
+impl Segment<'_> {
+    /// Names the `len` bytes from `start` on as a segment.
+    ///
+    /// # Safety
+    ///
+    /// `start` must be valid for reads and writes of `len` bytes for the lifetime of the result.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(start: NonNull<u8>, len: usize) -> Self {
+        // INVARIANT: This is the requirement of this function.
+        Self {
+            start,
+            len,
+            _request: PhantomData,
+        }
+    }
+
+    /// The length in bytes.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The first byte; valid for reads and writes of [`Segment::len`] bytes.
+    #[inline(always)]
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+}
