@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+# What a person types. What is compiled stands in Kbuild; how things are done, in scripts/.
+#
+#   KDIR=DIR       build for this kernel tree (with LLVM=1 and the like, if it was built so)
+#   T=NAME,NAME    only these tests
+#   ARGS="..."     module parameters for load and shell
+#   V=1            show the compiler's command lines
+
+.DEFAULT_GOAL := rnullblk.ko
+.PHONY: rnullblk.ko demo shell test check load unload clean distclean help
+
+rnullblk.ko: ## build the module: for KDIR, for the running kernel, or for Debian's stock kernel
+	+@scripts/build-module.sh
+
+demo: ## boot a stock Debian kernel in QEMU and show an ext4 file system on /dev/rblk0
+	@scripts/demo.sh
+
+shell: ## the same machine with the module loaded and a root prompt
+	@scripts/shell.sh $(ARGS)
+
+test: ## boot it and run tests/ (T=name,name: only these)
+	@scripts/test.sh $(T)
+
+check: ## rustfmt, clippy and shellcheck, no warnings
+	@scripts/check.sh
+
+load: ## load the module into this machine's kernel (ARGS="size=1024 nr_devices=2")
+	@scripts/load.sh load $(ARGS)
+
+unload: ## unload it
+	@scripts/load.sh unload
+
+clean: ## remove what was built in this tree
+	@scripts/clean.sh
+
+distclean: clean ## and empty the cache of downloads and kernel trees
+	@scripts/clean.sh cache
+
+help: ## this list
+	@sed -n 's/^\([a-z.]*\):[^#]*## /\1 /p' Makefile | awk '{ name = $$1; $$1 = ""; printf "make %-12s%s\n", name, $$0 }'
+	@sed -n 's/^#   /     /p' Makefile

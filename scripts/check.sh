@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# check.sh: rustfmt, clippy as the kernel's Makefile configures it, shellcheck, and that each file
+# names its licence. Any warning fails.
+. "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/kernels.sh"
+
+become_root "$@"
+use_cache
+script setup.sh
+
+# Runs a shell command in the builder root, in a copy of this tree's sources that vanishes with it.
+in_copy() {
+    script in-builder.sh "$KERNEL_TREE" setpriv --reuid="$OWNER_UID" --regid="$OWNER_GID" --clear-groups \
+        sh -euc "mkdir /tmp/tree; cd /tmp/tree
+            tar -C /module -c --exclude-from=/module/.gitignore --exclude=./.git --exclude=./build . | tar -x
+            $1" 2>&1
+}
+
+check_rustfmt() {
+    in_copy "find . -name '*.rs' -exec rustfmt --check --config-path /kernel/src/.rustfmt.toml '{}' +"
+}
+
+check_clippy() {
+    in_copy "[ ! -d tests/kmod ] || export RNULLBLK_TESTS=m
+        make -j$(nproc) -C /kernel/build CC=$CC HOSTCC=$CC M=/tmp/tree CLIPPY=1 modules 2>&1 | tee /tmp/output
+        [ -e rnullblk.ko ] && ! grep -q 'warning[:[]' /tmp/output"
+}
+
+check_shellcheck() {
+    in_copy "find scripts tests -name '*.sh' -exec shellcheck -x -P SCRIPTDIR .ci/run '{}' +"
+}
+
+check_licence() {
+    in_copy "! grep -rL 'SPDX-License-Identifier: GPL-2.0' . --exclude=LICENSE --exclude='*.md' | grep ."
+}
+
+mkdir -p "$CACHE/log"
+failed=
+for check in rustfmt clippy shellcheck licence; do
+    log=$CACHE/log/check-$check
+    if "check_$check" >"$log"; then
+        say "check $check: passed"
+    else
+        cat "$log"
+        say "check $check: FAILED"
+        failed="$failed $check"
+    fi
+done
+[ -z "$failed" ] || die "make check found faults:$failed"

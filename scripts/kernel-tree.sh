@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# The kernel tree: everything of one stock Debian kernel that building, booting and testing needs.
+#   release, package-version    which kernel it is
+#   src/, build/                its source; its configuration with the Rust metadata, proved equal
+#   vmlinuz, initramfs, modules.img, ktap_helpers.sh
+. "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/kernels.sh"
+
+in_builder() { "$SCRIPTS/in-builder.sh" "$tree" "$@"; }
+
+package_field() { # package_field PACKAGE FIELD
+    in_builder apt-cache -o "APT::Default-Release=$KERNEL" show --no-all-versions "$1" |
+        sed -n "s/^$2: //p"
+}
+
+# Nothing is pinned: a suite moves, so ask apt for what it offers today.
+choose_kernel() {
+    in_builder apt-get -q update
+    version=$(package_field "linux-image-$FLAVOUR" Version)
+    release=$(package_field "linux-image-$FLAVOUR" Depends |
+        sed -nE 's/.*linux-image-([0-9][^ ,]*).*/\1/p')
+    [ -n "$release" ] || die "$KERNEL has no package linux-image-$FLAVOUR"
+    source=linux-source-$(echo "$release" | cut -d . -f 1,2)
+    say "kernel $release, package version $version"
+    echo "$release" >"$tree/release"
+    echo "$version" >"$tree/package-version"
+}
+
+download() {
+    # The image may be one package or, as of 7.1, one for the kernel and one for its modules.
+    image_packages=$(package_field "linux-image-$release" Depends | tr ',' '\n' |
+        sed -nE "s/^ *(linux-(binary|modules)-$(echo "$release" | sed 's/[.+]/\\&/g')) .*/\1/p")
+    mkdir "$tree/debs"
+    for package in "linux-image-$release" $image_packages "linux-headers-$release" "$source"; do
+        echo "$package=$version"
+    done >"$tree/debs/list"
+    in_builder sh -euc 'cd /kernel/debs && xargs apt-get -q -o APT::Sandbox::User=root download <list'
+}
+
+unpack() {
+    say "unpacking"
+    mkdir "$tree/unpacked" "$tree/src" "$tree/build"
+    # shellcheck disable=SC2016 # expanded inside
+    in_builder sh -euc '
+        for package in /kernel/debs/*.deb; do
+            dpkg-deb --fsys-tarfile "$package" | tar -x -C /kernel/unpacked --exclude ./usr/share
+        done
+        # Weight that neither a build for x86 nor a reader of block drivers needs.
+        tar -xf /kernel/unpacked/usr/src/linux-source-*.tar.xz -C /kernel/src --strip-components=1 \
+            --exclude="drivers/gpu/drm/amd/include/asic_reg" --exclude="Documentation/devicetree" \
+            --exclude="arch/*/boot/dts" --exclude="tools/perf"'
+    find "$tree/unpacked" -type f -name 'vmlinuz*' -exec cp '{}' "$tree/vmlinuz" ';'
+    [ -e "$tree/vmlinuz" ] || die "no kernel image in the packages of $release"
+    cp "$tree/src/tools/testing/selftests/kselftest/ktap_helpers.sh" "$tree/"
+    headers=$tree/unpacked/usr/src/linux-headers-$release
+    cp "$headers/.config" "$tree/config.stock"
+    cp "$headers/Module.symvers" "$tree/Module.symvers.stock"
+}
+
+pack_boot_files() {
+    modules=$(find "$tree/unpacked" -type d -path "*/lib/modules/$release" | head -n 1)
+    in_builder depmod -b "/kernel${modules#"$tree"}/../../.." "$release"
+    # Modules live in a disk image of their own: the guest image serves every kernel.
+    mke2fs -q -t ext4 -O ^has_journal -m 0 -d "${modules%/*}" "$tree/modules.img" \
+        "$(($(du -sk "${modules%/*}" | cut -f 1) * 5 / 4 + 8192))k"
+
+    mkdir "$tree/unpacked/initramfs"
+    cp "$SCRIPTS/initramfs-init.sh" "$tree/unpacked/initramfs/init"
+    find "$modules" -name 'virtio_blk.ko*' -exec cp '{}' "$tree/unpacked/initramfs/" ';'
+    in_builder sh -euc '
+        cd /kernel/unpacked/initramfs
+        cp /bin/busybox .
+        unxz *.xz
+        mkdir proc sys dev root
+        find . | cpio --quiet -o -H newc | gzip -1 >/kernel/initramfs'
+}
+
+case ${1-} in
+--into)
+    tree=$2
+    choose_kernel
+    download
+    unpack
+    pack_boot_files
+    in_builder /module/scripts/kernel-metadata.sh /kernel "$release" "$CC"
+    rm -r "$tree/debs" "$tree/unpacked"
+    ;;
+*)
+    become_root "$@"
+    use_cache
+    build_once "$KERNEL_TREE" "kernel tree ($KERNEL, $FLAVOUR)" "$0" --into
+    ;;
+esac

@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm.sh RESULTS COMMAND: boots the stock kernel, runs the shell COMMAND in the guest with this
+# tree's rnullblk.ko, tests/ and scripts/ in /payload, and exits as COMMAND did. What COMMAND leaves in
+# the guest's /results is then in the directory RESULTS, with the kernel's log as kernel.log.
+#   VM_ACCEL    accelerator (default: KVM where it works, else TCG)
+#   VM_CPUS, VM_MEMORY              default 2 and 2G
+#   VM_SILENCE, VM_SECONDS          longest time without output, and at all; default 240 and 1800
+#   VM_INTERACTIVE=1                the terminal is the guest's; no time limits
+# Exit status 124: hung and was stopped. 125: the machine ended without saying how COMMAND did.
+. "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/kernels.sh"
+
+results=$1 command=$2
+silence=${VM_SILENCE:-240}
+seconds=${VM_SECONDS:-1800}
+accel=${VM_ACCEL:-$("$SCRIPTS/accel.sh")}
+cpu=max
+[ "$accel" != kvm ] || cpu=host
+
+run=$(mktemp -d)
+qemu_pid=
+# shellcheck disable=SC2317 # called by trap
+cleanup() {
+    [ -z "$qemu_pid" ] || kill -KILL "$qemu_pid" 2>/dev/null || true
+    rm -rf "$run"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+make_disks() {
+    echo "$command" >"$run/command"
+    tar -c -f "$run/payload" -C "$TOP" rnullblk.ko tests scripts \
+        -C "$KERNEL_TREE" ktap_helpers.sh -C "$run" command
+    truncate -s 256M "$run/results"
+}
+
+disk() { # disk FILE FORMAT-OPTIONS
+    echo "file=$1,format=raw,if=virtio,$2"
+}
+
+start_qemu() { # start_qemu CHARDEV-OPTIONS EXTRA-KERNEL-PARAMETERS
+    TMPDIR=$run exec setpriv --pdeathsig KILL -- qemu-system-x86_64 \
+        -accel "$accel" -cpu "$cpu" -smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-2G}" \
+        -nodefaults -no-user-config -display none -no-reboot \
+        -drive "$(disk "$GUEST_IMAGE/image" snapshot=on)" \
+        -drive "$(disk "$KERNEL_TREE/modules.img" readonly=on)" \
+        -drive "$(disk "$run/payload" readonly=on)" \
+        -drive "$(disk "$run/results" cache=unsafe)" \
+        -serial "file:$results/kernel.log" \
+        -device virtio-serial -chardev "stdio,id=user,$1" -device virtconsole,chardev=user \
+        -kernel "$KERNEL_TREE/vmlinuz" -initrd "$KERNEL_TREE/initramfs" \
+        -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 log_buf_len=4M $2"
+}
+
+# Passes the guest's output on, until it ends or the guest is silent or busy for too long.
+watch_output() {
+    local line limit status deadline=$((SECONDS + seconds))
+    while :; do
+        limit=$((deadline - SECONDS))
+        [ "$limit" -gt 0 ] || break
+        [ "$limit" -lt "$silence" ] || limit=$silence
+        status=0
+        IFS= read -r -t "$limit" line || status=$?
+        [ "$status" -ne 0 ] && [ -z "$line" ] || printf '%s\n' "${line%$'\r'}"
+        case $status in
+        0) ;;
+        1) return 0 ;; # the end
+        *) break ;;    # too long
+        esac
+    done
+    if [ "$SECONDS" -ge "$deadline" ]; then
+        end="was not done after $seconds s, and was stopped"
+    else
+        end="was silent for $silence s, and was stopped"
+    fi
+    return 124
+}
+
+mkdir -p "$results"
+rm -f "$results/exit-status"
+make_disks
+
+watched=0
+end="went down before the command ended"
+if [ "${VM_INTERACTIVE-}" = 1 ]; then
+    saved_terminal=$(stty -g 2>/dev/null || true)
+    start_qemu signal=off "console=hvc0 quiet" <&0 &
+    qemu_pid=$!
+    wait "$qemu_pid" || true
+    [ -z "$saved_terminal" ] || stty "$saved_terminal"
+else
+    mkfifo "$run/output"
+    start_qemu signal=off "" </dev/null >"$run/output" 2>&1 &
+    qemu_pid=$!
+    watch_output <"$run/output" || watched=$?
+    [ "$watched" -eq 0 ] || kill -KILL "$qemu_pid" 2>/dev/null || true
+    wait "$qemu_pid" 2>/dev/null || true
+fi
+qemu_pid=
+
+tar -x -f "$run/results" -C "$results" --no-same-owner --no-overwrite-dir 2>/dev/null || true
+if [ "$watched" -eq 0 ] && [ -e "$results/exit-status" ]; then
+    exit "$(cat "$results/exit-status")"
+fi
+echo "The end of the kernel's log:"
+tail -n 45 "$results/kernel.log" | tr -d '\r' | sed 's/^/    /'
+echo "error: the virtual machine $end"
+exit "$((watched ? watched : 125))"
