@@ -54,7 +54,11 @@ run 'fio --name=verify --directory=/mnt --rw=randwrite --bs=4k --size=8m --numjo
     grep -E "err=|read:|write:|IOPS"'
 
 step "what each hardware queue did"
-run 'head -n 20 /sys/kernel/debug/rnullblk/rblk0/*'
+cat >/tmp/turned.awk <<'END'
+{ for (i = 1; i <= NF; i++) line[i] = line[i] sprintf(NR == 1 ? "%-13s" : "%9s", $i) }
+END { for (i = 1; i in line; i++) print line[i] }
+END
+run 'awk -f /tmp/turned.awk /sys/kernel/debug/rnullblk/rblk0/queues  # a column a queue'
 
 step "free space given back, file system checked"
 run 'fstrim -v /mnt'

@@ -4,7 +4,7 @@
 # tree's rnullblk.ko, tests/ and scripts/ in /payload, and exits as COMMAND did. What COMMAND leaves in
 # the guest's /results is then in the directory RESULTS, with the kernel's log as kernel.log.
 #   VM_ACCEL    accelerator (default: KVM where it works, else TCG)
-#   VM_CPUS, VM_MEMORY              default 2 and 2G
+#   VM_CPUS, VM_MEMORY_MIB          default 2 and 2048, in VM_NODES (2) NUMA nodes of the same size
 #   VM_SILENCE, VM_SECONDS          longest time without output, and at all; default 240 and 1800
 #   VM_INTERACTIVE=1                the terminal is the guest's; no time limits
 # Exit status 124: hung and was stopped. 125: the machine ended without saying how COMMAND did.
@@ -31,7 +31,7 @@ trap 'exit 143' TERM HUP
 
 make_disks() {
     echo "$command" >"$run/command"
-    tar -c -f "$run/payload" -C "$TOP" rnullblk.ko tests scripts \
+    tar -c -f "$run/payload" -C "$TOP" rnullblk.ko tests scripts samples \
         -C "$KERNEL_TREE" ktap_helpers.sh -C "$run" command
     truncate -s 256M "$run/results"
 }
@@ -40,9 +40,23 @@ disk() { # disk FILE FORMAT-OPTIONS
     echo "file=$1,format=raw,if=virtio,$2"
 }
 
+numa_options() { # a line each
+    local node nodes=${VM_NODES:-2} cpus=${VM_CPUS:-2} memory_mib=${VM_MEMORY_MIB:-2048}
+    [ "$nodes" -le "$cpus" ] || nodes=$cpus
+    for ((node = 0; node < nodes; node++)); do
+        printf '%s\n' -object "memory-backend-ram,id=node$node,size=$((memory_mib / nodes))M" \
+            -numa "node,nodeid=$node,memdev=node$node,cpus=$((cpus * node / nodes))-$((cpus * (node + 1) / nodes - 1))"
+    done
+    printf '%s\n' -smp "$cpus" -m "$((memory_mib / nodes * nodes))M"
+}
+
 start_qemu() { # start_qemu CHARDEV-OPTIONS EXTRA-KERNEL-PARAMETERS
+    local numa
+    mapfile -t numa < <(numa_options)
+    # Without an HPET and a watchdog over the TSC: under emulation on a loaded host these two have
+    # kept the guest from booting.
     TMPDIR=$run exec setpriv --pdeathsig KILL -- qemu-system-x86_64 \
-        -accel "$accel" -cpu "$cpu" -smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-2G}" \
+        -machine pc,hpet=off -accel "$accel" -cpu "$cpu" "${numa[@]}" \
         -nodefaults -no-user-config -display none -no-reboot \
         -drive "$(disk "$GUEST_IMAGE/image" snapshot=on)" \
         -drive "$(disk "$KERNEL_TREE/modules.img" readonly=on)" \
@@ -51,7 +65,7 @@ start_qemu() { # start_qemu CHARDEV-OPTIONS EXTRA-KERNEL-PARAMETERS
         -serial "file:$results/kernel.log" \
         -device virtio-serial -chardev "stdio,id=user,$1" -device virtconsole,chardev=user \
         -kernel "$KERNEL_TREE/vmlinuz" -initrd "$KERNEL_TREE/initramfs" \
-        -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 log_buf_len=4M $2"
+        -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 log_buf_len=4M tsc=reliable $2"
 }
 
 # Passes the guest's output on, until it ends or the guest is silent or busy for too long.
