@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0
+# For test scripts: loading the module, checking, KTAP. A test script looks like this:
+#
+#   . "$(dirname "$0")/lib.sh"
+#   # A discarded range reads as zeroes.
+#   plan 2
+#   check "the module loads" load size=64
+#   check "it reads as zeroes" reads_zeroes
+#   finish
+#
+# Wherever it stops, what it mounted is unmounted and the module unloaded. Needs root and
+#   RNULLBLK_KO    the module (default: rnullblk.ko of this tree)
+#   KTAP_HELPERS   the kernel's tools/testing/selftests/kselftest/ktap_helpers.sh
+# shellcheck shell=sh
+
+set -eu
+
+TESTS=$(cd "$(dirname "$0")" && pwd)
+RNULLBLK_KO=${RNULLBLK_KO:-$TESTS/../rnullblk.ko}
+# shellcheck disable=SC2034 # for the tests
+DEBUGFS=/sys/kernel/debug/rnullblk
+
+[ -r "$RNULLBLK_KO" ] || { echo "no module $RNULLBLK_KO" >&2; exit 1; }
+[ -r "${KTAP_HELPERS-}" ] || { echo "KTAP_HELPERS must name the kernel's ktap_helpers.sh" >&2; exit 1; }
+# shellcheck source=/dev/null
+. "$KTAP_HELPERS"
+
+# A directory of this script's own; everything it mounts is below it.
+WORK=$(mktemp -d)
+EXPECTED_LOG=${EXPECTED_LOG:-$WORK/expected-log}
+
+# A line in the kernel log that tells this script's lines from older ones.
+LOG_MARK="rnullblk test: $(basename "$0") $$ starts"
+echo "$LOG_MARK" >/dev/kmsg
+
+mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
+
+cleanup() {
+    status=$?
+    trap - EXIT
+    cd /
+    awk -v work="$WORK/" 'index($2, work) == 1 { print $2 }' /proc/mounts | sort -r |
+        while read -r mounted; do
+            umount "$mounted" || status=1
+        done
+    unload || status=1
+    rm -rf --one-file-system "$WORK"
+    exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+
+# plan N: there will be N results.
+plan() {
+    ktap_print_header
+    ktap_set_plan "$1"
+}
+
+# check WHAT COMMAND...: one result. COMMAND may be a function of several steps; the first one that
+# fails decides. It runs in a subshell, so it changes the machine but no variable of the script.
+check() {
+    check_what=$1
+    shift
+    set +e
+    (
+        set -e
+        "$@"
+    ) >"$WORK/check-output" 2>&1
+    check_status=$?
+    set -e
+    if [ "$check_status" -eq 0 ]; then
+        ktap_test_pass "$check_what"
+        return
+    fi
+    ktap_test_fail "$check_what"
+    echo "# exit status $check_status from: $*"
+    tail -n 40 "$WORK/check-output" | sed 's/^/# /'
+}
+
+# skip WHAT WHY: one result that could not be had here.
+skip() { ktap_test_skip "$1 ($2)"; }
+
+# skip_all WHY: instead of a plan.
+skip_all() {
+    ktap_print_header
+    ktap_skip_all "$1"
+    exit "$KSFT_SKIP"
+}
+
+# finish: the last line of a test script.
+finish() { ktap_finished; }
+
+is_loaded() { [ -d /sys/module/rnullblk ]; }
+
+# load [PARAMETER=VALUE...]: loads the module and waits for its device nodes.
+load() {
+    insmod "$RNULLBLK_KO" "$@"
+    for device in /sys/block/rblk*; do
+        [ ! -e "$device" ] || wait_for 5 test -b "/dev/${device##*/}"
+    done
+}
+
+# unload: unloads the module if it is loaded. The device may be held for a moment, by udev for one.
+unload() {
+    ! is_loaded || wait_for 5 rmmod rnullblk
+}
+
+# reload [PARAMETER=VALUE...]
+reload() {
+    unload
+    load "$@"
+}
+
+# wait_for SECONDS COMMAND...: until COMMAND succeeds; shows what it said last if it never does.
+wait_for() {
+    wait_until=$(($(date +%s) + $1))
+    shift
+    until "$@" 2>"$WORK/wait-output"; do
+        if [ "$(date +%s)" -ge "$wait_until" ]; then
+            cat "$WORK/wait-output" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# fails_with PATTERN COMMAND...: COMMAND fails, and what it says matches PATTERN.
+fails_with() {
+    fails_pattern=$1
+    shift
+    if "$@" >"$WORK/fails-output" 2>&1; then
+        echo "succeeded, but should fail: $*"
+        return 1
+    fi
+    cat "$WORK/fails-output"
+    grep -qE "$fails_pattern" "$WORK/fails-output" || {
+        echo "failed, but without saying: $fails_pattern"
+        return 1
+    }
+}
+
+# mount_dir [NAME]: prints a directory to mount something on; it is unmounted at the end.
+mount_dir() {
+    mkdir -p "$WORK/${1:-mnt}"
+    echo "$WORK/${1:-mnt}"
+}
+
+# log_since_start: the kernel's lines since this script started.
+log_since_start() { dmesg | awk -v mark="$LOG_MARK" 'index($0, mark) { found = 1; next } found'; }
+
+# log_has PATTERN: the kernel said so since this script started.
+log_has() {
+    log_since_start | grep -E "$1" || {
+        echo "the kernel log has no: $1"
+        log_since_start
+        return 1
+    }
+}
+
+# expect_log PATTERN: kernel-log lines that match PATTERN belong to this test and are no failure.
+expect_log() { echo "$1" >>"$EXPECTED_LOG"; }

@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+. "$(dirname "$0")/lib.sh"
+# The module loads, unloads, and gives back all memory it took, fifty times over.
+plan 4
+
+# What the module could leak: its store (vmalloc), its objects (slab), per-CPU counters.
+memory_kib() {
+    sync
+    echo 3 >/proc/sys/vm/drop_caches
+    awk '/^(VmallocUsed|Slab|Percpu):/ { sum += $2 } END { print sum }' /proc/meminfo
+}
+
+cycle() { # cycle TIMES
+    for _ in $(seq "$1"); do
+        load size=64
+        unload
+    done
+}
+
+memory_is_back() {
+    cycle 5 # caches of the kernel's own fill up at first
+    before=$(memory_kib)
+    cycle 50
+    after=$(memory_kib)
+    echo "before $before KiB, after $after KiB"
+    # One leaked page in each cycle would be 200 KiB.
+    [ $((after - before)) -lt 200 ]
+}
+
+check "the module loads" load
+check "its devices are there" test -b /dev/rblk0
+check "it unloads, and its devices go" sh -c 'rmmod rnullblk && test ! -e /dev/rblk0'
+check "50 times loaded and unloaded, memory is back where it was" memory_is_back
+finish
