@@ -9,21 +9,47 @@
 #define RNULLBLK_BINDINGS_H
 
 #include <linux/blk-mq.h>
+#include <linux/hdreg.h>
 #include <linux/vmalloc.h>
 
 void *rnullblk_page_address(const struct page *page);
 bool rnullblk_node_has_memory(int node);
+unsigned int rnullblk_msecs_to_jiffies(unsigned int msecs);
+
+bool rnullblk_add_to_batch(struct request *rq, struct io_comp_batch *batch, bool is_error);
+struct request *rnullblk_tag_to_rq(struct blk_mq_hw_ctx *hctx, unsigned int tag);
+int rnullblk_tags_read_lock(struct blk_mq_hw_ctx *hctx);
+void rnullblk_tags_read_unlock(struct blk_mq_hw_ctx *hctx, int lock);
+unsigned int rnullblk_freeze_queue(struct request_queue *queue);
+void rnullblk_unfreeze_queue(struct request_queue *queue, unsigned int memflags);
+int rnullblk_add_disk(struct gendisk *disk);
+void rnullblk_set_geometry(struct hd_geometry *geometry, u8 heads, u8 sectors, u16 cylinders);
+struct blk_mq_hw_ctx *rnullblk_queue_hctx(struct request_queue *queue, unsigned int index);
 
 #ifdef __BINDGEN__
 const blk_status_t RUST_CONST_HELPER_BLK_STS_OK = BLK_STS_OK;
 const blk_status_t RUST_CONST_HELPER_BLK_STS_NOTSUPP = BLK_STS_NOTSUPP;
 const blk_status_t RUST_CONST_HELPER_BLK_STS_IOERR = BLK_STS_IOERR;
+const blk_status_t RUST_CONST_HELPER_BLK_STS_TIMEOUT = BLK_STS_TIMEOUT;
+const blk_status_t RUST_CONST_HELPER_BLK_STS_RESOURCE = BLK_STS_RESOURCE;
+const blk_status_t RUST_CONST_HELPER_BLK_STS_DEV_RESOURCE = BLK_STS_DEV_RESOURCE;
 
 const blk_opf_t RUST_CONST_HELPER_REQ_OP_MASK = REQ_OP_MASK;
 const blk_opf_t RUST_CONST_HELPER_REQ_FUA = REQ_FUA;
 
 const blk_features_t RUST_CONST_HELPER_BLK_FEAT_WRITE_CACHE = BLK_FEAT_WRITE_CACHE;
 const blk_features_t RUST_CONST_HELPER_BLK_FEAT_FUA = BLK_FEAT_FUA;
+const blk_features_t RUST_CONST_HELPER_BLK_FEAT_ROTATIONAL = BLK_FEAT_ROTATIONAL;
+const blk_features_t RUST_CONST_HELPER_BLK_FEAT_ADD_RANDOM = BLK_FEAT_ADD_RANDOM;
+const blk_features_t RUST_CONST_HELPER_BLK_FEAT_STABLE_WRITES = BLK_FEAT_STABLE_WRITES;
+const blk_features_t RUST_CONST_HELPER_BLK_FEAT_SYNCHRONOUS = BLK_FEAT_SYNCHRONOUS;
+const blk_features_t RUST_CONST_HELPER_BLK_FEAT_ATOMIC_WRITES = BLK_FEAT_ATOMIC_WRITES;
+
+const blk_mode_t RUST_CONST_HELPER_BLK_OPEN_READ = BLK_OPEN_READ;
+const blk_mode_t RUST_CONST_HELPER_BLK_OPEN_WRITE = BLK_OPEN_WRITE;
+const blk_mode_t RUST_CONST_HELPER_BLK_OPEN_EXCL = BLK_OPEN_EXCL;
+
+const blk_mq_req_flags_t RUST_CONST_HELPER_BLK_MQ_REQ_RESERVED = BLK_MQ_REQ_RESERVED;
 
 const gfp_t RUST_CONST_HELPER_GFP_KERNEL = GFP_KERNEL;
 const gfp_t RUST_CONST_HELPER___GFP_ZERO = __GFP_ZERO;

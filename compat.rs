@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where kernels differ: one function for each difference, and no other file knows of it.
+//! Where kernels differ: one item for each difference, and no other file knows of it.
 
 use crate::bindings;
+use kernel::prelude::*;
 
 /// How many bytes of the iterator's current element are already done.
 #[inline(always)]
@@ -12,3 +13,36 @@ pub(crate) fn bvec_iter_done(iter: &bindings::bvec_iter) -> u32 {
     #[cfg(not(KERNEL_BEFORE_7_3))]
     return iter.bi_offset;
 }
+
+/// Initialises the value at `slot`.
+///
+/// # Safety
+///
+/// `slot` must be valid for writes, and the value must not be moved until it is dropped.
+pub(crate) unsafe fn pin_init_at<T>(slot: *mut T, init: impl PinInit<T, Error>) -> Result {
+    // SAFETY: By the requirement of this function. On an error nobody uses the slot.
+    unsafe {
+        #[cfg(KERNEL_BEFORE_7_3)]
+        return init.__pinned_init(slot);
+        #[cfg(not(KERNEL_BEFORE_7_3))]
+        return init.__init(slot);
+    }
+}
+
+#[cfg(KERNEL_BEFORE_7_3)]
+pub(crate) use bindings::{
+    hrtimer_restart_HRTIMER_NORESTART as HRTIMER_NORESTART,
+    hrtimer_restart_HRTIMER_RESTART as HRTIMER_RESTART, //
+};
+
+#[cfg(not(KERNEL_BEFORE_7_3))]
+mod timer {
+    use crate::bindings::hrtimer_restart;
+
+    /// What a timer's callback returns when the timer is not to expire again.
+    pub(crate) const HRTIMER_NORESTART: hrtimer_restart = hrtimer_restart::HRTIMER_NORESTART;
+    /// What it returns when it moved its time on.
+    pub(crate) const HRTIMER_RESTART: hrtimer_restart = hrtimer_restart::HRTIMER_RESTART;
+}
+#[cfg(not(KERNEL_BEFORE_7_3))]
+pub(crate) use timer::*;

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a hardware queue did: a number for each kind of request. One addition a request.
+//! What a hardware queue did, in numbers. One addition a request on the plain path.
 
 #![forbid(unsafe_code)]
 
-use crate::request::{
-    Operation,
-    Status, //
-};
+use crate::request::Operation;
 use kernel::{
     fmt,
     sync::atomic::{
@@ -16,71 +13,91 @@ use kernel::{
     },
 };
 
-/// The numbers of requests that ended since the queue was made, by kind.
-pub(crate) struct Counters {
-    reads: Atomic<u64>,
-    writes: Atomic<u64>,
+/// A number that only grows.
+pub(crate) struct Counter(Atomic<u64>);
+
+impl Counter {
+    #[inline(always)]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.add(count, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Declares the counters, which are shown in this order and under these names.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters of a hardware queue since it was made.
+        pub(crate) struct Counters {
+            $($(#[$doc])* pub(crate) $name: Counter,)*
+        }
+
+        impl Counters {
+            pub(crate) fn new() -> Self {
+                Self { $($name: Counter(Atomic::new(0)),)* }
+            }
+
+            /// The names, each over its column.
+            pub(crate) fn show_names(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(write!(f, " {:>12}", stringify!($name))?;)*
+                Ok(())
+            }
+        }
+
+        impl fmt::Display for Counters {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(write!(f, " {:>12}", self.$name.get())?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+counters! {
+    /// Requests by what they asked for, counted each time they are queued.
+    reads,
+    writes,
+    flushes,
+    discards,
+    write_zeroes,
     /// Of the writes, those with forced unit access.
-    fua_writes: Atomic<u64>,
-    flushes: Atomic<u64>,
-    discards: Atomic<u64>,
-    write_zeroes: Atomic<u64>,
-    /// Of all, and of operations that the device does not know: those that failed.
-    errors: Atomic<u64>,
+    fua_writes,
+    /// Requests that ended with an error.
+    errors,
+    /// Requests by the way they were completed; the others were ended where they were queued.
+    softirq,
+    timer,
+    polled,
+    /// Plugs that came as one list, and the requests in them.
+    batches,
+    batched,
+    /// Requests that timed out; answers that came when nobody waited for them any more.
+    timeouts,
+    late_answers,
+    /// Requests that were put back by a requeue, and that were refused.
+    requeues,
+    refusals,
 }
 
 impl Counters {
-    pub(crate) fn new() -> Self {
-        Self {
-            reads: Atomic::new(0),
-            writes: Atomic::new(0),
-            fua_writes: Atomic::new(0),
-            flushes: Atomic::new(0),
-            discards: Atomic::new(0),
-            write_zeroes: Atomic::new(0),
-            errors: Atomic::new(0),
-        }
-    }
-
-    /// Counts a request that is about to end with `status`.
+    /// Counts a request that was queued.
     #[inline(always)]
-    pub(crate) fn count(&self, operation: Operation, is_fua: bool, status: Status) {
+    pub(crate) fn count_queued(&self, operation: Operation, is_fua: bool) {
         match operation {
-            Operation::Read => self.reads.add(1, Relaxed),
+            Operation::Read => self.reads.add(1),
             Operation::Write => {
-                self.writes.add(1, Relaxed);
+                self.writes.add(1);
                 if is_fua {
-                    self.fua_writes.add(1, Relaxed);
+                    self.fua_writes.add(1);
                 }
             }
-            Operation::Flush => self.flushes.add(1, Relaxed),
-            Operation::Discard => self.discards.add(1, Relaxed),
-            Operation::WriteZeroes => self.write_zeroes.add(1, Relaxed),
-            Operation::Other(_) => (),
+            Operation::Flush => self.flushes.add(1),
+            Operation::Discard => self.discards.add(1),
+            Operation::WriteZeroes => self.write_zeroes.add(1),
+            _ => (),
         }
-        if status != Status::OK {
-            self.errors.add(1, Relaxed);
-        }
-    }
-
-    /// The names of the columns that a value is shown in.
-    pub(crate) fn heading() -> &'static str {
-        "     reads     writes fua_writes    flushes   discards write_zeroes     errors"
-    }
-}
-
-impl fmt::Display for Counters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:>10} {:>10} {:>10} {:>10} {:>10} {:>12} {:>10}",
-            self.reads.load(Relaxed),
-            self.writes.load(Relaxed),
-            self.fua_writes.load(Relaxed),
-            self.flushes.load(Relaxed),
-            self.discards.load(Relaxed),
-            self.write_zeroes.load(Relaxed),
-            self.errors.load(Relaxed),
-        )
     }
 }

@@ -5,37 +5,64 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    completion::CompletionRing,
     counters::Counters,
     disk::{
+        DiskOperations,
+        DiskOptions,
         GenDisk,
+        NewDisk, //
+    },
+    faults::{
+        Fault,
+        FaultOptions, //
+    },
+    limits::{
         QueueLimits,
         SECTOR_SHIFT, //
     },
     queue::{
+        Borrowed,
+        HwQueue,
         HwQueueInfo,
+        HwQueueKind,
         Operations, //
     },
     ramstore::RamStore,
     request::{
+        Busy,
+        CommandId,
+        CompletionBatch,
+        Incoming,
         Operation,
+        Refused,
         Request,
-        Status, //
+        RequestList,
+        Status,
+        TimedOut,
+        TimeoutVerdict, //
     },
     tagset::{
+        HwQueues,
         TagSet,
         TagSetOptions, //
     },
 };
 use kernel::{
-    debugfs,
-    fmt,
-    new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
         Arc,
-        ArcBorrow,
-        Mutex, //
-    }, //
+        ArcBorrow, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
+    },
 };
 
 const SECTORS_PER_MIB: u64 = 1 << (20 - SECTOR_SHIFT);
@@ -44,57 +71,171 @@ const SECTORS_PER_MIB: u64 = 1 << (20 - SECTOR_SHIFT);
 /// is served in one go, from holding its CPU for more than a few milliseconds.
 const MAX_REQUEST_SECTORS: u32 = 32 << (20 - SECTOR_SHIFT);
 
+/// The time after which a request that has no answer times out, as null_blk's.
+const TIMEOUT_MSEC: u32 = 5000;
+
+/// How long after its timeout a forgotten request is answered after all, in nanoseconds.
+const LATE_ANSWER_NSEC: u64 = 1_000_000;
+
+/// How requests of queues that are not polled are completed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IrqMode {
+    /// Where they are queued.
+    Inline,
+    /// Through the block layer: on the submitting CPU, in softirq context where it chooses so.
+    Softirq,
+    /// By the hardware queue's timer, so many nanoseconds after they were queued.
+    Timer { completion_nsec: u64 },
+}
+
 /// What a RAM disk shall be. All values are within the ranges of the module's parameters of the
 /// same names.
 pub(crate) struct Config {
     pub(crate) size_mib: u64,
     pub(crate) block_size: u32,
-    pub(crate) submit_queues: u32,
-    pub(crate) hw_queue_depth: u32,
     pub(crate) home_node: i32,
     pub(crate) memory_backed: bool,
     pub(crate) discard: bool,
     pub(crate) write_cache: bool,
+    pub(crate) rotational: bool,
+    pub(crate) virt_boundary: bool,
+    /// 0: as long as the driver likes.
+    pub(crate) max_sectors: u32,
+    pub(crate) irq_mode: IrqMode,
+    pub(crate) faults: FaultConfig,
+}
+
+/// Which faults a RAM disk shall have.
+#[derive(Clone, Copy)]
+pub(crate) struct FaultConfig {
+    pub(crate) seed: u64,
+    /// Requests that are never answered.
+    pub(crate) timeout: FaultOptions,
+    /// Requests that are given back instead of being served.
+    pub(crate) requeue: FaultOptions,
+    /// Hardware queues that cannot be made.
+    pub(crate) init_hctx: FaultOptions,
+    /// What happens to a request that timed out: it is tried again, or fails.
+    pub(crate) timeout_retry: bool,
 }
 
 impl Config {
     /// The limits, each of them chosen: memory has no seek, no preferred size and no longest
     /// segment, so nothing is left at a default that was meant for a disk.
     fn limits(&self) -> Result<QueueLimits> {
-        let max_discard_sectors = if self.discard { MAX_REQUEST_SECTORS } else { 0 };
+        let max_sectors = match self.max_sectors {
+            0 => MAX_REQUEST_SECTORS,
+            sectors => sectors.min(MAX_REQUEST_SECTORS),
+        };
+        let page_mask = kernel::page::PAGE_SIZE - 1;
         let limits = QueueLimits::new()
-            .block_size(self.block_size)?
-            .io_opt(0)
-            .max_hw_sectors(MAX_REQUEST_SECTORS)?
-            .segments(u16::MAX, u32::MAX)?
+            .logical_block_size(self.block_size)?
+            .physical_block_size(self.block_size)?
+            .io_min(self.block_size)?
+            .io_opt(0)?
+            .max_hw_sectors(max_sectors)?
+            .max_segments(u16::MAX)?
+            .max_segment_size(u32::MAX)?
+            .virt_boundary_mask(if self.virt_boundary { page_mask } else { 0 })?
             .dma_alignment(2)?
-            .max_discard_sectors(max_discard_sectors)
-            .max_write_zeroes_sectors(MAX_REQUEST_SECTORS)
-            .write_cache(self.write_cache);
+            .max_discard_sectors(if self.discard { MAX_REQUEST_SECTORS } else { 0 })?
+            .max_write_zeroes_sectors(MAX_REQUEST_SECTORS)?
+            .rotational(self.rotational)
+            .write_cache(self.write_cache)
+            .fua(self.write_cache);
         Ok(limits)
     }
 }
 
+/// What a tag set of RAM disks shall be.
+pub(crate) fn tag_set_options(
+    hw_queues: HwQueues,
+    queue_depth: u32,
+    home_node: i32,
+) -> TagSetOptions {
+    TagSetOptions {
+        numa_node: home_node,
+        timeout_msec: TIMEOUT_MSEC,
+        ..TagSetOptions::new(hw_queues, queue_depth)
+    }
+}
+
 /// The data of a disk, which its callbacks share.
-#[pin_data]
-struct Device {
+pub(crate) struct Device {
     capacity_sectors: u64,
     discard: bool,
     /// `None` if the disk is not backed by memory: it completes requests and moves no data.
     store: Option<RamStore>,
-    /// The hardware queues, for who wants to look at all of them. Not used on the I/O path.
-    #[pin]
-    queues: Mutex<KVec<Arc<HwQueue>>>,
+    irq_mode: IrqMode,
+    /// Requests that are not polled end where they are queued, all of them.
+    ends_inline: bool,
+    has_poll_queues: bool,
+    /// `None` if there are none on the I/O path.
+    faults: Option<Faults>,
+    init_hctx_fault: Fault,
+    /// The clock of the completion rings.
+    epoch: Instant<Monotonic>,
+}
+
+struct Faults {
+    timeout: Fault,
+    requeue: Fault,
+    timeout_retry: bool,
+    /// Counts the requests that were given back, every other one in another way.
+    given_back: Atomic<u32>,
 }
 
 /// The data of a hardware queue.
-struct HwQueue {
-    index: u32,
-    numa_node: i32,
-    counters: Counters,
+#[pin_data]
+pub(crate) struct HwData {
+    pub(crate) counters: Counters,
+    /// The answers to come, where requests wait for one.
+    ring: Option<CompletionRing>,
+    /// 1 if the timer is started, or about to be.
+    timer_is_on: Atomic<u32>,
+}
+
+/// The data of a request.
+#[pin_data]
+pub(crate) struct RequestData {
+    /// How it is going to end, if it is not ended where it was queued.
+    status: Atomic<u32>,
 }
 
 impl Device {
+    fn new(config: &Config, hw_queues: HwQueues) -> Result<Self> {
+        let store = if config.memory_backed {
+            let bytes = usize::try_from(config.size_mib << 20)?;
+            Some(RamStore::new(bytes, config.home_node)?)
+        } else {
+            None
+        };
+        let seed = config.faults.seed;
+        let faults = Faults {
+            timeout: Fault::new(config.faults.timeout, seed),
+            requeue: Fault::new(config.faults.requeue, seed.wrapping_add(1)),
+            timeout_retry: config.faults.timeout_retry,
+            given_back: Atomic::new(0),
+        };
+        let has_faults = faults.timeout.is_on() || faults.requeue.is_on();
+        Ok(Self {
+            capacity_sectors: config.size_mib * SECTORS_PER_MIB,
+            discard: config.discard,
+            store,
+            irq_mode: config.irq_mode,
+            ends_inline: config.irq_mode == IrqMode::Inline && !faults.timeout.is_on(),
+            has_poll_queues: hw_queues.poll != 0,
+            faults: has_faults.then_some(faults),
+            init_hctx_fault: Fault::new(config.faults.init_hctx, seed.wrapping_add(2)),
+            epoch: Instant::now(),
+        })
+    }
+
+    fn now_nsec(&self) -> i64 {
+        self.epoch.elapsed().as_nanos()
+    }
+
+    /// Moves the data.
     #[inline(always)]
     fn serve(&self, rq: &Request<RamDiskOperations>, operation: Operation) -> Status {
         match operation {
@@ -102,7 +243,9 @@ impl Device {
             // comes for free.
             Operation::Flush => return Status::OK,
             Operation::Discard if !self.discard => return Status::NOTSUPP,
-            Operation::Other(_) => return Status::NOTSUPP,
+            Operation::DriverIn | Operation::DriverOut | Operation::Other(_) => {
+                return Status::NOTSUPP
+            }
             _ => (),
         }
 
@@ -130,128 +273,323 @@ impl Device {
         }
     }
 
-    /// A table with a line for each hardware queue.
-    fn show_queues(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_fmt(fmt!("queue node {}\n", Counters::heading()))?;
-        for hw in self.queues.lock().iter() {
-            f.write_fmt(fmt!(
-                "{:>5} {:>4} {}\n",
-                hw.index,
-                hw.numa_node,
-                hw.counters
-            ))?;
+    /// Serves a request and completes it the way the disk does that.
+    #[inline(always)]
+    fn handle(
+        &self,
+        hw: &HwQueue<RamDiskOperations>,
+        rq: Request<RamDiskOperations>,
+        batch: Option<&mut CompletionBatch<'_>>,
+    ) {
+        let operation = rq.operation();
+        hw.counters.count_queued(operation, rq.is_fua());
+        let status = self.serve(&rq, operation);
+        if status != Status::OK {
+            hw.counters.errors.add(1);
         }
+        if !self.ends_inline || (self.has_poll_queues && hw.kind() == HwQueueKind::Poll) {
+            return self.complete_later(hw, rq, status);
+        }
+        match batch {
+            Some(batch) => rq.end_batched(status, batch),
+            None => rq.end(status),
+        }
+    }
+
+    #[inline(never)]
+    fn complete_later(
+        &self,
+        hw: &HwQueue<RamDiskOperations>,
+        rq: Request<RamDiskOperations>,
+        status: Status,
+    ) {
+        rq.data().status.store(status.as_raw().into(), Relaxed);
+        if let Some(faults) = &self.faults {
+            if faults.timeout.strikes(rq.bytes()) {
+                // The device has the command, and forgets it.
+                rq.park();
+                return;
+            }
+        }
+        match (hw.kind(), self.irq_mode) {
+            (HwQueueKind::Poll, _) => self.answer_after(hw, rq, 0),
+            (_, IrqMode::Timer { completion_nsec }) => self.answer_after(hw, rq, completion_nsec),
+            (_, IrqMode::Softirq) => {
+                hw.counters.softirq.add(1);
+                rq.complete();
+            }
+            (_, IrqMode::Inline) => rq.end(status),
+        }
+    }
+
+    /// Leaves the request to the device, which answers after `delay_nsec`.
+    fn answer_after(
+        &self,
+        hw: &HwQueue<RamDiskOperations>,
+        rq: Request<RamDiskOperations>,
+        delay_nsec: u64,
+    ) {
+        let id = rq.park();
+        if self.post_answer(hw, id, delay_nsec) {
+            return;
+        }
+        // Cannot be: the ring has room for all requests that can be in flight.
+        if let Some(rq) = hw.take(id) {
+            rq.end(Status::IOERR);
+        }
+    }
+
+    /// Posts an answer and sees to it that somebody drains the ring in time. `false` if there is
+    /// no room.
+    fn post_answer(&self, hw: &HwQueue<RamDiskOperations>, id: CommandId, delay_nsec: u64) -> bool {
+        let delay = i64::try_from(delay_nsec).unwrap_or(i64::MAX);
+        let due_nsec = self.now_nsec().saturating_add(delay);
+        let is_posted = match &hw.ring {
+            Some(ring) => ring.post(id, due_nsec),
+            None => false,
+        };
+        let is_polled = hw.kind() == HwQueueKind::Poll;
+        if is_posted && !is_polled && hw.timer_is_on.xchg(1, Full) == 0 {
+            hw.start_timer(delay_nsec);
+        }
+        is_posted
+    }
+
+    /// Ends the requests whose answers are due. Gives how many these were.
+    fn drain(
+        &self,
+        hw: &HwQueue<RamDiskOperations>,
+        now_nsec: i64,
+        batch: &mut CompletionBatch<'_>,
+    ) -> u32 {
+        let Some(ring) = &hw.ring else {
+            return 0;
+        };
+        let mut found = 0;
+        while let Some(id) = ring.pop_due(now_nsec) {
+            match hw.take(id) {
+                Some(rq) => {
+                    found = u32::wrapping_add(found, 1);
+                    let status = rq.data().status();
+                    rq.end_batched(status, batch);
+                }
+                None => hw.counters.late_answers.add(1),
+            }
+        }
+        found
+    }
+}
+
+impl Faults {
+    /// Whether the request is to be given back, and how.
+    fn give_back(&self, rq: Incoming<RamDiskOperations>, hw: &HwData) -> Result<(), Refused> {
+        if self.given_back.fetch_add(1, Relaxed) & 1 == 0 {
+            hw.counters.refusals.add(1);
+            return Err(rq.refuse(Busy::System));
+        }
+        hw.counters.requeues.add(1);
+        rq.start().requeue(0);
         Ok(())
     }
 }
 
+impl RequestData {
+    fn status(&self) -> Status {
+        // It was a status when it was stored.
+        u8::try_from(self.status.load(Relaxed)).map_or(Status::IOERR, Status::from_raw)
+    }
+}
+
 /// The blk-mq driver of a RAM disk.
-struct RamDiskOperations;
+pub(crate) struct RamDiskOperations;
 
 #[vtable]
 impl Operations for RamDiskOperations {
+    type TagSetData = ();
     type QueueData = Arc<Device>;
-    type HwData = Arc<HwQueue>;
+    type HwData = HwData;
+    type RequestData = RequestData;
 
-    fn init_hctx(device: ArcBorrow<'_, Device>, info: &HwQueueInfo) -> Result<Arc<HwQueue>> {
-        let hw = HwQueue {
-            index: info.index,
-            numa_node: info.numa_node,
-            counters: Counters::new(),
+    fn init_hctx(
+        device: Borrowed<'_, Self::QueueData>,
+        info: &HwQueueInfo,
+    ) -> impl PinInit<HwData, Error> {
+        // Twice the depth: beside the answers there may be late ones that nobody waits for.
+        let ring = if device.init_hctx_fault.strikes(0) {
+            Err(EFAULT)
+        } else if device.ends_inline && !device.has_poll_queues {
+            Ok(None)
+        } else {
+            CompletionRing::new(info.depth.saturating_mul(2)).map(Some)
         };
-        let hw = Arc::new(hw, GFP_KERNEL)?;
-        device.queues.lock().push(hw.clone(), GFP_KERNEL)?;
-        Ok(hw)
+        try_pin_init!(HwData {
+            counters: Counters::new(),
+            ring: ring?,
+            timer_is_on: Atomic::new(0),
+        })
     }
 
-    fn exit_hctx(device: ArcBorrow<'_, Device>, hw: Arc<HwQueue>) {
-        device
-            .queues
-            .lock()
-            .retain(|known| !Arc::ptr_eq(known, &hw));
+    fn init_request(
+        _tagset: Borrowed<'_, Self::TagSetData>,
+        _info: &HwQueueInfo,
+    ) -> impl PinInit<RequestData, Error> {
+        try_pin_init!(RequestData {
+            status: Atomic::new(0),
+        })
     }
 
     #[inline(always)]
     fn queue_rq(
         device: ArcBorrow<'_, Device>,
-        hw: ArcBorrow<'_, HwQueue>,
-        rq: Request<Self>,
+        hw: &HwQueue<Self>,
+        rq: Incoming<Self>,
         _is_last: bool,
-    ) {
-        let operation = rq.operation();
-        let status = device.serve(&rq, operation);
-        hw.counters.count(operation, rq.is_fua(), status);
+    ) -> Result<(), Refused> {
+        if let Some(faults) = &device.faults {
+            if faults.requeue.strikes(0) {
+                return faults.give_back(rq, hw);
+            }
+        }
+        device.handle(hw, rq.start(), None);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn queue_rqs(device: ArcBorrow<'_, Device>, list: &mut RequestList<'_, Self>) {
+        if device.faults.is_some() {
+            // Left to `queue_rq`, which can refuse.
+            return;
+        }
+        CompletionBatch::with(|batch| {
+            let mut count = 0;
+            let mut first = None;
+            while let Some((hw, rq)) = list.pop() {
+                first = first.or(Some(hw));
+                count = u64::wrapping_add(count, 1);
+                device.handle(hw, rq.start(), Some(&mut *batch));
+            }
+            if let Some(hw) = first {
+                hw.counters.batches.add(1);
+                hw.counters.batched.add(count);
+            }
+        });
+    }
+
+    fn complete(_device: ArcBorrow<'_, Device>, rq: Request<Self>) {
+        let status = rq.data().status();
         rq.end(status);
+    }
+
+    fn timeout(device: ArcBorrow<'_, Device>, rq: TimedOut<'_, Self>) -> TimeoutVerdict {
+        let id = rq.look().command_id();
+        let (rq, verdict) = rq.claim();
+        let (Some(rq), Some(id)) = (rq, id) else {
+            return verdict;
+        };
+        let hw = rq.hw_queue();
+        hw.counters.timeouts.add(1);
+        if let Some(faults) = &device.faults {
+            // What was forgotten is answered after all, when it is too late.
+            device.post_answer(hw, id, LATE_ANSWER_NSEC);
+            if faults.timeout_retry {
+                hw.counters.requeues.add(1);
+                rq.requeue(0);
+                return verdict;
+            }
+        }
+        hw.counters.errors.add(1);
+        rq.end(Status::TIMEOUT);
+        verdict
+    }
+
+    fn poll(
+        device: ArcBorrow<'_, Device>,
+        hw: &HwQueue<Self>,
+        batch: &mut CompletionBatch<'_>,
+    ) -> u32 {
+        let found = device.drain(hw, i64::MAX, batch);
+        hw.counters.polled.add(found.into());
+        found
+    }
+
+    fn timer(device: ArcBorrow<'_, Device>, hw: &HwQueue<Self>) -> Option<u64> {
+        loop {
+            let now_nsec = device.now_nsec();
+            let found = CompletionBatch::with(|batch| device.drain(hw, now_nsec, batch));
+            hw.counters.timer.add(found.into());
+
+            let next_due_nsec = || hw.ring.as_ref().and_then(CompletionRing::next_due_nsec);
+            if let Some(due_nsec) = next_due_nsec() {
+                let left = due_nsec.saturating_sub(device.now_nsec());
+                return Some(u64::try_from(left).unwrap_or(0).max(1));
+            }
+            // Whoever posts from here on starts the timer, but one who posted between that look
+            // and this store did not.
+            hw.timer_is_on.xchg(0, Full);
+            if next_due_nsec().is_none() || hw.timer_is_on.xchg(1, Full) != 0 {
+                return None;
+            }
+        }
+    }
+}
+
+#[vtable]
+impl DiskOperations for RamDiskOperations {}
+
+/// A RAM disk with all its memory and queues, which nobody knows yet.
+pub(crate) struct NewRamDisk(NewDisk<RamDiskOperations>);
+
+impl NewRamDisk {
+    /// Makes the RAM disk `name` with the queues of `tagset`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and what [`NewDisk::new`] returns.
+    pub(crate) fn new(
+        name: &CStr,
+        config: &Config,
+        tagset: Arc<TagSet<RamDiskOperations>>,
+    ) -> Result<Self> {
+        let device = Arc::new(Device::new(config, tagset.hw_queues())?, GFP_KERNEL)?;
+        let options = DiskOptions {
+            name,
+            capacity_sectors: device.capacity_sectors,
+            limits: config.limits()?,
+            read_only: false,
+            removable: false,
+        };
+        Ok(Self(NewDisk::new(options, tagset, device)?))
+    }
+
+    /// Makes the RAM disk known to the system.
+    ///
+    /// # Errors
+    ///
+    /// What [`NewDisk::add`] returns.
+    pub(crate) fn add(self) -> Result<RamDisk> {
+        let disk = self.0.add()?;
+        Ok(RamDisk { disk })
     }
 }
 
 /// A RAM disk that the system knows. Dropping it removes it, with all its data.
 pub(crate) struct RamDisk {
-    // Dropped from top to bottom: first nobody can look any more, then the disk goes, and with it
-    // the store.
-    _counters: Pin<KBox<debugfs::File<Arc<Device>>>>,
-    _debugfs: debugfs::Dir,
-    _disk: GenDisk<RamDiskOperations>,
+    disk: GenDisk<RamDiskOperations>,
 }
 
 impl RamDisk {
-    /// Makes the RAM disk `name`, and a directory of that name below `debugfs`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, and what [`TagSet::new`] and [`GenDisk::new`] return.
-    pub(crate) fn new(name: &CStr, config: &Config, debugfs: &debugfs::Dir) -> Result<Self> {
-        let store = if config.memory_backed {
-            let bytes = usize::try_from(config.size_mib << 20)?;
-            Some(RamStore::new(bytes, config.home_node)?)
-        } else {
-            None
-        };
-        let capacity_sectors = config.size_mib * SECTORS_PER_MIB;
-        let device = Arc::pin_init(
-            pin_init!(Device {
-                capacity_sectors,
-                discard: config.discard,
-                store,
-                queues <- new_mutex!(KVec::new()),
-            }),
-            GFP_KERNEL,
-        )?;
-        let tagset = Arc::pin_init(
-            TagSet::new(TagSetOptions {
-                hw_queues: config.submit_queues,
-                queue_depth: config.hw_queue_depth,
-                numa_node: config.home_node,
-                no_sched_by_default: true,
-            }),
-            GFP_KERNEL,
-        )?;
-        let disk = GenDisk::new(
-            name,
-            capacity_sectors,
-            config.limits()?,
-            tagset,
-            device.clone(),
-        )?;
+    /// The disk below.
+    pub(crate) fn disk(&self) -> &GenDisk<RamDiskOperations> {
+        &self.disk
+    }
 
-        let dir = debugfs.subdir(name);
-        let counters = KBox::pin_init(
-            dir.read_callback_file(c"queues", device, &|device, f| device.show_queues(f)),
-            GFP_KERNEL,
-        )?;
-
-        pr_info!(
-            "{}: {} MiB in blocks of {} bytes, {} hardware queues of depth {}\n",
-            name,
-            config.size_mib,
-            config.block_size,
-            disk.tagset().hw_queues(),
-            disk.tagset().queue_depth(),
-        );
-        Ok(Self {
-            _counters: counters,
-            _debugfs: dir,
-            _disk: disk,
-        })
+    /// The device is pulled out: whatever it was asked for fails, now and from now on.
+    pub(crate) fn pull_out(&self) {
+        self.disk.mark_dead();
+        self.disk.for_each_in_flight(|rq| {
+            if let Some(rq) = rq.take() {
+                rq.end(Status::IOERR);
+            }
+        });
     }
 }

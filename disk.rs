@@ -1,247 +1,495 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A disk: the block device that users see, and what it tells the block layer of its limits.
+//! A disk: the block device that users see, and its queue.
 //!
-//! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
+//! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h), `struct gendisk` and
+//! `struct block_device_operations`.
 
 use crate::{
     bindings,
-    queue::Operations,
+    limits::QueueLimits,
+    queue::{
+        Borrowed,
+        HwQueue,
+        Operations, //
+    },
+    request::InFlight,
     tagset::TagSet, //
 };
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     error::{
         from_err_ptr,
+        from_result,
         to_result, //
     },
     prelude::*,
     sync::Arc,
     types::{
         ForeignOwnable,
-        ScopeGuard, //
+        NotThreadSafe, //
     },
 };
 
-/// Log2 of the size of a sector, the unit of all positions and lengths of the block layer.
-pub(crate) const SECTOR_SHIFT: u32 = bindings::SECTOR_SHIFT;
-
-/// What a disk tells the block layer about the requests it wants: `struct queue_limits`.
+/// What a disk answers to those who open it. All of it may sleep, and all of it is optional.
 ///
-/// A limit that is not set has the block layer's default, which is often an old and small one.
-/// Each setter refuses what the block layer would refuse, or warn of, with `EINVAL`.
-///
-/// # Examples
-///
-/// ```ignore
-/// let limits = QueueLimits::new()
-///     .block_size(4096)?
-///     .max_hw_sectors(8192)?
-///     .dma_alignment(4)?;
-/// ```
-pub(crate) struct QueueLimits(bindings::queue_limits);
-
-impl QueueLimits {
-    /// The block layer's defaults.
-    pub(crate) fn new() -> Self {
-        Self(pin_init::zeroed())
+/// The data of the disk is there until the last one who opened it has closed it, also after the
+/// disk is gone.
+#[vtable]
+pub(crate) trait DiskOperations: Operations {
+    /// Somebody opens the disk or a partition of it. An error keeps him out.
+    fn open(_disk: Borrowed<'_, Self::QueueData>, _mode: OpenMode) -> Result {
+        Ok(())
     }
 
-    /// The size of a logical and physical block in bytes: the smallest I/O, and what a write
-    /// changes at once. A power of two, 512 to the size of a page. It is also the smallest
-    /// preferred I/O (`io_min`).
-    pub(crate) fn block_size(mut self, bytes: u32) -> Result<Self> {
-        if !(bindings::SECTOR_SIZE..=page_size()).contains(&bytes) || !bytes.is_power_of_two() {
-            return Err(EINVAL);
-        }
-        self.0.logical_block_size = bytes;
-        self.0.physical_block_size = bytes;
-        self.0.io_min = bytes;
-        Ok(self)
+    /// Somebody who opened it closes it.
+    fn release(_disk: Borrowed<'_, Self::QueueData>) {}
+
+    /// A command that the block layer does not know itself, with its argument, which for most
+    /// commands is an address in user space. `ENOTTY` if the driver does not know it either.
+    fn ioctl(
+        _disk: Borrowed<'_, Self::QueueData>,
+        _mode: OpenMode,
+        _command: u32,
+        _argument: usize,
+    ) -> Result<i32> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// The preferred size of an I/O in bytes; 0 if there is none. It sets the read-ahead, and
-    /// file systems lay stripes out by it.
-    pub(crate) fn io_opt(mut self, bytes: u32) -> Self {
-        self.0.io_opt = bytes;
-        self
-    }
-
-    /// The longest read or write in sectors, at least a page. What users can raise `max_sectors_kb`
-    /// to.
-    pub(crate) fn max_hw_sectors(mut self, sectors: u32) -> Result<Self> {
-        if sectors < page_size() >> SECTOR_SHIFT {
-            return Err(EINVAL);
-        }
-        self.0.max_hw_sectors = sectors;
-        Ok(self)
-    }
-
-    /// The most segments of a request, and the longest one in bytes (at least a page).
-    pub(crate) fn segments(mut self, max: u16, max_bytes: u32) -> Result<Self> {
-        if max == 0 || max_bytes < page_size() {
-            return Err(EINVAL);
-        }
-        self.0.max_segments = max;
-        self.0.max_segment_size = max_bytes;
-        Ok(self)
-    }
-
-    /// What the address and the length of a segment must be a multiple of, in bytes: a power of
-    /// two from 2 to a page.
-    pub(crate) fn dma_alignment(mut self, bytes: u32) -> Result<Self> {
-        if !(2..=page_size()).contains(&bytes) || !bytes.is_power_of_two() {
-            return Err(EINVAL);
-        }
-        self.0.dma_alignment = bytes - 1;
-        Ok(self)
-    }
-
-    /// The longest discard in sectors; it can begin and end at any logical block. 0 (the default):
-    /// the disk cannot discard.
-    pub(crate) fn max_discard_sectors(mut self, sectors: u32) -> Self {
-        self.0.max_hw_discard_sectors = sectors;
-        self
-    }
-
-    /// The longest write-zeroes in sectors. 0 (the default): the block layer writes zeroes itself.
-    pub(crate) fn max_write_zeroes_sectors(mut self, sectors: u32) -> Self {
-        self.0.max_write_zeroes_sectors = sectors;
-        self
-    }
-
-    /// The disk has a volatile write cache and knows FUA: the block layer sends flushes and
-    /// forced writes, which it otherwise keeps to itself.
-    pub(crate) fn write_cache(mut self, yes: bool) -> Self {
-        let feature = bindings::BLK_FEAT_WRITE_CACHE | bindings::BLK_FEAT_FUA;
-        if yes {
-            self.0.features |= feature;
-        } else {
-            self.0.features &= !feature;
-        }
-        self
+    /// The geometry that old partition tables want.
+    fn getgeo(_disk: Borrowed<'_, Self::QueueData>) -> Result<Geometry> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 }
 
-/// The size of a page, as wide as the limits are.
-const fn page_size() -> u32 {
-    1 << bindings::PAGE_SHIFT
+/// How a disk is opened.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenMode(bindings::blk_mode_t);
+
+impl OpenMode {
+    /// To read.
+    pub(crate) fn read(&self) -> bool {
+        self.0 & bindings::BLK_OPEN_READ != 0
+    }
+
+    /// To write.
+    pub(crate) fn write(&self) -> bool {
+        self.0 & bindings::BLK_OPEN_WRITE != 0
+    }
+
+    /// For one user alone.
+    pub(crate) fn exclusive(&self) -> bool {
+        self.0 & bindings::BLK_OPEN_EXCL != 0
+    }
 }
 
-/// The table of functions of a block device, as a static.
-struct Fops(bindings::block_device_operations);
+/// The geometry of a disk that has heads, or pretends to.
+pub(crate) struct Geometry {
+    pub(crate) heads: u8,
+    pub(crate) sectors: u8,
+    pub(crate) cylinders: u16,
+}
 
-// SAFETY: Nothing in it changes, and what it points to may be used from any thread.
-unsafe impl Sync for Fops {}
+/// What a disk shall be.
+pub(crate) struct DiskOptions<'a> {
+    /// The name below `/dev`, at most 31 bytes.
+    pub(crate) name: &'a CStr,
+    /// The capacity in sectors of 512 bytes.
+    pub(crate) capacity_sectors: u64,
+    /// What requests it wants.
+    pub(crate) limits: QueueLimits,
+    /// It cannot be written to.
+    pub(crate) read_only: bool,
+    /// The medium can be taken out: the flag `removable` in sysfs.
+    pub(crate) removable: bool,
+}
 
-/// No callbacks yet. The owner is what makes `rmmod` of a module with an open disk fail.
-static FOPS: Fops = Fops(bindings::block_device_operations {
-    owner: &raw mut bindings::__this_module,
-    ..pin_init::zeroed()
-});
-
-/// A disk that is known to the system: `struct gendisk` with its queue.
-///
-/// Dropping it removes the disk: open file descriptors get errors from then on.
+/// The driver's data of a disk, kept by the disk and by each one who opened it.
 ///
 /// # Invariants
 ///
-/// - `disk` was made with the vtable of `T` and `device_add_disk` succeeded.
-/// - The `queuedata` of its queue comes from `T::QueueData::into_foreign`, and is this value's.
-pub(crate) struct GenDisk<T: Operations> {
-    disk: NonNull<bindings::gendisk>,
+/// The pointer comes from `T::QueueData::into_foreign`, and is this value's.
+struct DiskData<T: Operations>(*mut c_void, PhantomData<T>);
+
+impl<T: Operations> Drop for DiskData<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type's invariant. The disk's queue, which borrows the data, is gone when
+        // the disk lets go of this value, and so is everybody who opened the disk.
+        drop(unsafe { T::QueueData::from_foreign(self.0) });
+    }
+}
+
+// SAFETY: The driver's data may be sent and shared.
+unsafe impl<T: Operations> Send for DiskData<T> {}
+// SAFETY: As above.
+unsafe impl<T: Operations> Sync for DiskData<T> {}
+
+/// A disk that is made but that nobody knows yet. Dropping it undoes the making.
+///
+/// Everything that needs much memory is done by now. A module that makes several disks when it is
+/// loaded should make them all before it [adds](NewDisk::add) the first: once a disk is known
+/// somebody may open it, and if loading fails then, the module goes while the disk is still open.
+///
+/// # Invariants
+///
+/// - `disk` was made by `__blk_mq_alloc_disk` with the vtable of `T`, and is not added.
+/// - The `queuedata` of its queue is that of `data`, and its `private_data` points to `data`.
+pub(crate) struct NewDisk<T: DiskOperations> {
+    // Dropped from top to bottom: the disk goes before what it uses.
+    disk: AllocatedDisk,
+    data: Arc<DiskData<T>>,
     tagset: Arc<TagSet<T>>,
 }
 
-// SAFETY: A disk is an object of the kernel that synchronises itself, and the driver's data can be
-// sent and shared.
-unsafe impl<T: Operations> Send for GenDisk<T> {}
-// SAFETY: As above.
-unsafe impl<T: Operations> Sync for GenDisk<T> {}
+/// The reference to a disk that was not added.
+struct AllocatedDisk(NonNull<bindings::gendisk>);
 
-impl<T: Operations> GenDisk<T> {
-    /// Makes a disk called `name` of `capacity_sectors` sectors and adds it to the system, which
-    /// looks for partitions at once: it must be ready to serve requests.
+impl Drop for AllocatedDisk {
+    fn drop(&mut self) {
+        // SAFETY: It is the last reference; the hardware queues are gone when the function returns.
+        unsafe { bindings::put_disk(self.0.as_ptr()) };
+    }
+}
+
+// SAFETY: The disk is the value's alone, and the driver's data can be sent.
+unsafe impl<T: DiskOperations> Send for NewDisk<T> {}
+
+impl<T: DiskOperations> NewDisk<T> {
+    /// Makes a disk with the queues of `tagset`. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a name longer than 31 bytes, `EEXIST` for one that is taken, `ENOMEM`.
+    /// `EINVAL` for a name that is too long or limits that contradict each other, `ENOMEM`.
     pub(crate) fn new(
-        name: &CStr,
-        capacity_sectors: u64,
-        limits: QueueLimits,
+        options: DiskOptions<'_>,
         tagset: Arc<TagSet<T>>,
         data: T::QueueData,
     ) -> Result<Self> {
-        let data = data.into_foreign();
-        let data_guard = ScopeGuard::new(|| {
-            // SAFETY: It comes from `into_foreign` above; the queue that used it is gone.
-            drop(unsafe { T::QueueData::from_foreign(data) });
-        });
+        let foreign = data.into_foreign();
+        // INVARIANT: It is from `into_foreign`. If there is no memory for the `Arc`, the value is
+        // dropped, and the data with it.
+        let data = Arc::new(DiskData(foreign, PhantomData), GFP_KERNEL)?;
 
-        let mut limits = limits.0;
-        // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want `data`.
-        let disk = from_err_ptr(unsafe {
+        let mut limits = options.limits.into_raw();
+        // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want the data.
+        let raw = from_err_ptr(unsafe {
             bindings::__blk_mq_alloc_disk(
                 tagset.as_raw(),
                 &mut limits,
-                data,
+                foreign,
                 kernel::static_lock_class!().as_ptr(),
             )
         })?;
-        let disk_guard = ScopeGuard::new(move || {
-            // SAFETY: The disk was allocated above and not added, so this is its last reference;
-            // its hardware queues are gone when the function returns.
-            unsafe { bindings::put_disk(disk) };
-        });
+        // SAFETY: `from_err_ptr` let it pass, and the kernel returns no null here.
+        let disk = AllocatedDisk(unsafe { NonNull::new_unchecked(raw) });
 
         // SAFETY: The disk is ours alone until it is added. The name is a string that ends in NUL,
         // and its room is as large as said.
         let copied = unsafe {
-            (*disk).fops = &FOPS.0;
-            bindings::set_capacity(disk, capacity_sectors);
+            (*raw).fops = &Fops::<T>::TABLE.0;
+            (*raw).private_data = Arc::as_ptr(&data).cast_mut().cast();
+            if options.removable {
+                (*raw).flags |= bindings::GENHD_FL_REMOVABLE as i32;
+            }
+            bindings::set_disk_ro(raw, options.read_only);
+            bindings::set_capacity(raw, options.capacity_sectors);
             bindings::sized_strscpy(
-                (&raw mut (*disk).disk_name).cast(),
-                name.as_char_ptr(),
-                size_of_val(&(*disk).disk_name),
+                (&raw mut (*raw).disk_name).cast(),
+                options.name.as_char_ptr(),
+                size_of_val(&(*raw).disk_name),
             )
         };
         if copied < 0 {
             return Err(EINVAL);
         }
-
-        // SAFETY: The disk is complete.
-        to_result(unsafe {
-            bindings::device_add_disk(core::ptr::null_mut(), disk, core::ptr::null_mut())
-        })?;
-
-        disk_guard.dismiss();
-        data_guard.dismiss();
-        // INVARIANT: The disk was added and owns `data`.
-        Ok(Self {
-            // SAFETY: `from_err_ptr` let it pass, and the kernel returns no null here.
-            disk: unsafe { NonNull::new_unchecked(disk) },
-            tagset,
-        })
+        // INVARIANT: What the disk points to was set above.
+        Ok(Self { disk, data, tagset })
     }
 
+    /// Adds the disk to the system: the driver must be ready to serve requests. Partitions are
+    /// looked for when somebody opens the disk. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` for a name that is taken, `ENOMEM`.
+    pub(crate) fn add(self) -> Result<GenDisk<T>> {
+        let raw = self.disk.0;
+        // SAFETY: The disk is complete and not added.
+        to_result(unsafe { bindings::rnullblk_add_disk(raw.as_ptr()) })?;
+        core::mem::forget(self.disk);
+        // INVARIANT: The disk was added.
+        Ok(GenDisk {
+            disk: raw,
+            data: self.data,
+            tagset: self.tagset,
+        })
+    }
+}
+
+/// A disk that is known to the system: `struct gendisk` with its queue; made by [`NewDisk::add`].
+///
+/// Dropping it removes the disk: file systems on it are written back as far as possible, requests
+/// in flight are waited for, and open file descriptors get errors from then on. To see the disk
+/// vanish instead, [`mark_dead`](GenDisk::mark_dead) it first.
+///
+/// # Invariants
+///
+/// - `disk` was made with the vtable of `T`, and `device_add_disk` succeeded.
+/// - The `queuedata` of its queue is that of `data`, and its `private_data` points to `data`.
+pub(crate) struct GenDisk<T: DiskOperations> {
+    disk: NonNull<bindings::gendisk>,
+    data: Arc<DiskData<T>>,
+    tagset: Arc<TagSet<T>>,
+}
+
+// SAFETY: A disk is an object of the kernel that synchronises itself, and the driver's data can be
+// sent and shared.
+unsafe impl<T: DiskOperations> Send for GenDisk<T> {}
+// SAFETY: As above.
+unsafe impl<T: DiskOperations> Sync for GenDisk<T> {}
+
+impl<T: DiskOperations> GenDisk<T> {
     /// The tag set that the disk uses.
     pub(crate) fn tagset(&self) -> &TagSet<T> {
         &self.tagset
     }
+
+    /// The driver's data.
+    pub(crate) fn data(&self) -> Borrowed<'_, T::QueueData> {
+        // SAFETY: By the type's invariants.
+        unsafe { T::QueueData::borrow(self.data.0) }
+    }
+
+    fn queue(&self) -> *mut bindings::request_queue {
+        // SAFETY: By the type's invariant the disk is valid.
+        unsafe { (*self.disk.as_ptr()).queue }
+    }
+
+    /// Changes the capacity, in sectors of 512 bytes, and tells user space (a uevent, a line in
+    /// the log) if it is another than before. May sleep.
+    pub(crate) fn set_capacity_sectors(&self, capacity_sectors: u64) {
+        // SAFETY: By the type's invariant the disk is valid.
+        unsafe { bindings::set_capacity_and_notify(self.disk.as_ptr(), capacity_sectors) };
+    }
+
+    /// Forbids or allows writing, and tells user space. May sleep.
+    pub(crate) fn set_read_only(&self, yes: bool) {
+        // SAFETY: By the type's invariant the disk is valid.
+        unsafe { bindings::set_disk_ro(self.disk.as_ptr(), yes) };
+    }
+
+    /// The disk was pulled out: everything that is submitted from now on fails, file systems are
+    /// told and write nothing back. Requests in flight still have to be ended. May sleep.
+    pub(crate) fn mark_dead(&self) {
+        // SAFETY: By the type's invariant the disk was added.
+        unsafe { bindings::blk_mark_disk_dead(self.disk.as_ptr()) };
+    }
+
+    /// Waits until no request is in flight, and lets none in until the guard is dropped. May
+    /// sleep.
+    pub(crate) fn freeze(&self) -> Frozen<'_> {
+        let queue = self.queue();
+        Frozen {
+            queue,
+            // SAFETY: By the type's invariant the queue is valid.
+            memflags: unsafe { bindings::rnullblk_freeze_queue(queue) },
+            _disk: PhantomData,
+            _task: NotThreadSafe,
+        }
+    }
+
+    /// Waits until no callback that queues requests is running, and lets none run until the guard
+    /// is dropped. Requests in flight stay so. May sleep.
+    pub(crate) fn quiesce(&self) -> Quiesced<'_> {
+        let queue = self.queue();
+        // SAFETY: By the type's invariant the queue is valid.
+        unsafe { bindings::blk_mq_quiesce_queue(queue) };
+        Quiesced {
+            queue,
+            _disk: PhantomData,
+        }
+    }
+
+    /// Looks at each request of the disk that is started and not ended; see
+    /// [`TagSet::for_each_in_flight`].
+    pub(crate) fn for_each_in_flight(&self, mut f: impl FnMut(InFlight<'_, T>)) {
+        let queue = self.queue();
+        self.tagset.for_each_in_flight(|rq| {
+            if rq.is_of_queue(queue) {
+                f(rq);
+            }
+        });
+    }
+
+    /// Looks at each hardware queue. May sleep: none comes or goes meanwhile.
+    pub(crate) fn for_each_hw_queue(&self, mut f: impl FnMut(&HwQueue<T>)) {
+        let queue = self.queue();
+        self.tagset.with_steady_queues(|| {
+            // SAFETY: By the type's invariant the queue is valid. Its hardware queues come and go
+            // with the disk, which is here, and with changes of the tag set, which wait.
+            unsafe {
+                for index in 0..(*queue).nr_hw_queues {
+                    let hctx = bindings::rnullblk_queue_hctx(queue, index);
+                    if !hctx.is_null() && !(*hctx).driver_data.is_null() {
+                        f(HwQueue::of(hctx));
+                    }
+                }
+            }
+        });
+    }
 }
 
-impl<T: Operations> Drop for GenDisk<T> {
+impl<T: DiskOperations> Drop for GenDisk<T> {
     fn drop(&mut self) {
         let disk = self.disk.as_ptr();
-        // SAFETY: By the type's invariant the disk and its queue are valid.
-        let data = unsafe { (*(*disk).queue).queuedata };
-        // SAFETY: The disk was added. When this returns no request is in flight, none can come,
-        // and the hardware queues are gone.
-        unsafe { bindings::del_gendisk(disk) };
-        // SAFETY: This gives back the reference of `__blk_mq_alloc_disk`.
-        unsafe { bindings::put_disk(disk) };
-        // SAFETY: By the type's invariant the data is ours, and no callback can borrow it any more.
-        drop(unsafe { T::QueueData::from_foreign(data) });
+        // SAFETY: The disk was added. When the first call returns no request is in flight, none can
+        // come, and the hardware queues are gone. The second gives back the reference of
+        // `__blk_mq_alloc_disk`.
+        unsafe {
+            bindings::del_gendisk(disk);
+            bindings::put_disk(disk);
+        }
+    }
+}
+
+/// A disk without requests in flight; see [`GenDisk::freeze`].
+pub(crate) struct Frozen<'a> {
+    queue: *mut bindings::request_queue,
+    memflags: u32,
+    _disk: PhantomData<&'a ()>,
+    /// The flags are the task's.
+    _task: NotThreadSafe,
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The queue is valid as long as the disk is, and this task froze it.
+        unsafe { bindings::rnullblk_unfreeze_queue(self.queue, self.memflags) };
+    }
+}
+
+/// A disk whose queue callbacks do not run; see [`GenDisk::quiesce`].
+pub(crate) struct Quiesced<'a> {
+    queue: *mut bindings::request_queue,
+    _disk: PhantomData<&'a ()>,
+}
+
+impl Drop for Quiesced<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The queue is valid as long as the disk is, and was quiesced.
+        unsafe { bindings::blk_mq_unquiesce_queue(self.queue) };
+    }
+}
+
+/// The functions that the kernel calls for a disk of `T`, and the `struct block_device_operations`
+/// of them.
+///
+/// All functions are to be called by the block layer only, with a disk that was made by
+/// [`NewDisk::new`]: this is the safety requirement of each of them.
+struct Fops<T: DiskOperations>(bindings::block_device_operations, PhantomData<T>);
+
+impl<T: DiskOperations> Fops<T> {
+    const TABLE: &'static Self = &Self(
+        bindings::block_device_operations {
+            // Without it the module could be unloaded under an open disk.
+            owner: &raw mut bindings::__this_module,
+            open: Some(Self::open_callback),
+            release: Some(Self::release_callback),
+            ioctl: if T::HAS_IOCTL {
+                Some(Self::ioctl_callback)
+            } else {
+                None
+            },
+            getgeo: if T::HAS_GETGEO {
+                Some(Self::getgeo_callback)
+            } else {
+                None
+            },
+            ..pin_init::zeroed()
+        },
+        PhantomData,
+    );
+
+    /// # Safety
+    ///
+    /// See [`Fops`]; and the data must be there as long as `'a`.
+    unsafe fn data<'a>(disk: *mut bindings::gendisk) -> Borrowed<'a, T::QueueData> {
+        // SAFETY: By the requirement of this function.
+        unsafe { T::QueueData::borrow((*(*disk).private_data.cast::<DiskData<T>>()).0) }
+    }
+
+    /// # Safety
+    ///
+    /// See [`Fops`].
+    unsafe extern "C" fn open_callback(
+        disk: *mut bindings::gendisk,
+        mode: bindings::blk_mode_t,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: A disk that can be opened is not removed yet, so the data is there. The
+            // count that is added here is taken back by `release_callback`.
+            unsafe {
+                T::open(Self::data(disk), OpenMode(mode))?;
+                let data = (*disk).private_data.cast_const().cast::<DiskData<T>>();
+                let data = core::mem::ManuallyDrop::new(Arc::from_raw(data));
+                core::mem::forget((*data).clone());
+            }
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// See [`Fops`].
+    unsafe extern "C" fn release_callback(disk: *mut bindings::gendisk) {
+        // SAFETY: Each call follows a successful `open_callback`, which left a count.
+        unsafe {
+            let data = (*disk).private_data.cast_const().cast::<DiskData<T>>();
+            let count = Arc::from_raw(data);
+            T::release(Self::data(disk));
+            drop(count);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See [`Fops`].
+    unsafe extern "C" fn ioctl_callback(
+        bdev: *mut bindings::block_device,
+        mode: bindings::blk_mode_t,
+        command: c_uint,
+        argument: c_ulong,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: The disk is open, so the data is there.
+            let disk = unsafe { Self::data((*bdev).bd_disk) };
+            T::ioctl(disk, OpenMode(mode), command, argument)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// See [`Fops`].
+    unsafe extern "C" fn getgeo_callback(
+        disk: *mut bindings::gendisk,
+        geometry: *mut bindings::hd_geometry,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: The disk is open, so the data is there.
+            let answer = T::getgeo(unsafe { Self::data(disk) })?;
+            // SAFETY: The structure is valid for writes.
+            unsafe {
+                bindings::rnullblk_set_geometry(
+                    geometry,
+                    answer.heads,
+                    answer.sectors,
+                    answer.cylinders,
+                )
+            };
+            Ok(0)
+        })
     }
 }

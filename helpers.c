@@ -2,8 +2,10 @@
 /*
  * Functions of the kernel that exist only as inline functions or macros, so that Rust can call them.
  */
+#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
+#include <linux/srcu.h>
 
 #include "bindings.h"
 
@@ -19,4 +21,70 @@ void *rnullblk_page_address(const struct page *page)
 bool rnullblk_node_has_memory(int node)
 {
 	return node >= 0 && node < MAX_NUMNODES && node_state(node, N_MEMORY);
+}
+
+unsigned int rnullblk_msecs_to_jiffies(unsigned int msecs)
+{
+	return msecs_to_jiffies(msecs);
+}
+
+bool rnullblk_add_to_batch(struct request *rq, struct io_comp_batch *batch, bool is_error)
+{
+	return blk_mq_add_to_batch(rq, batch, is_error, blk_mq_end_request_batch);
+}
+
+struct request *rnullblk_tag_to_rq(struct blk_mq_hw_ctx *hctx, unsigned int tag)
+{
+	return blk_mq_tag_to_rq(hctx->tags, tag);
+}
+
+/* As long as this lock is held, no request that the tag table names is freed. */
+int rnullblk_tags_read_lock(struct blk_mq_hw_ctx *hctx)
+{
+	return srcu_read_lock(&hctx->queue->tag_set->tags_srcu);
+}
+
+void rnullblk_tags_read_unlock(struct blk_mq_hw_ctx *hctx, int lock)
+{
+	srcu_read_unlock(&hctx->queue->tag_set->tags_srcu, lock);
+}
+
+unsigned int rnullblk_freeze_queue(struct request_queue *queue)
+{
+	return blk_mq_freeze_queue(queue);
+}
+
+void rnullblk_unfreeze_queue(struct request_queue *queue, unsigned int memflags)
+{
+	blk_mq_unfreeze_queue(queue, memflags);
+}
+
+/*
+ * Adds a disk without looking for partitions; the first open does that. The kernel's own look opens
+ * the disk, and the task that adds it closes it no sooner than it returns to user space. If loading
+ * the module fails for a later reason, the module is gone by then.
+ */
+int rnullblk_add_disk(struct gendisk *disk)
+{
+	int error;
+
+	set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+	error = add_disk(disk);
+	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+	if (!error)
+		set_bit(GD_NEED_PART_SCAN, &disk->state);
+	return error;
+}
+
+/* The kernel crate knows the structure's name only. */
+void rnullblk_set_geometry(struct hd_geometry *geometry, u8 heads, u8 sectors, u16 cylinders)
+{
+	geometry->heads = heads;
+	geometry->sectors = sectors;
+	geometry->cylinders = cylinders;
+}
+
+struct blk_mq_hw_ctx *rnullblk_queue_hctx(struct request_queue *queue, unsigned int index)
+{
+	return queue_hctx(queue, index);
 }

@@ -7,7 +7,10 @@
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    faults::FaultOptions, //
+};
 use kernel::{
     error::to_result,
     fmt,
@@ -26,6 +29,8 @@ pub(crate) enum Allowed {
     Range(i64, i64),
     /// A power of two.
     PowerOfTwo(i64, i64),
+    /// A fault to inject, in the kernel's own form: `interval,probability,space,times`.
+    Fault,
 }
 
 impl Allowed {
@@ -36,6 +41,7 @@ impl Allowed {
             Self::PowerOfTwo(min, max) => {
                 (min..=max).contains(&value) && value.unsigned_abs().is_power_of_two()
             }
+            Self::Fault => true,
         }
     }
 }
@@ -46,6 +52,10 @@ impl fmt::Display for Allowed {
             Self::Switch => f.write_str("0 or 1"),
             Self::Range(min, max) => write!(f, "{min} to {max}"),
             Self::PowerOfTwo(min, max) => write!(f, "a power of two, {min} to {max}"),
+            Self::Fault => f.write_str(
+                "interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
+                 after so many bytes, so often (-1: always)",
+            ),
         }
     }
 }
@@ -54,7 +64,8 @@ impl fmt::Display for Allowed {
 pub(crate) struct Param {
     name: &'static CStr,
     allowed: Allowed,
-    value: Atomic<i64>,
+    /// The value; of a fault its four numbers, of others the first one.
+    values: [Atomic<i64>; 4],
 }
 
 /// Set when a value was refused: the module must not be loaded then.
@@ -80,13 +91,29 @@ impl Param {
         Self {
             name,
             allowed,
-            value: Atomic::new(default),
+            values: [
+                Atomic::new(default),
+                Atomic::new(0),
+                Atomic::new(0),
+                Atomic::new(0),
+            ],
         }
     }
 
     /// The value that the user gave, or the default.
     pub(crate) fn value(&self) -> i64 {
-        self.value.load(Relaxed)
+        self.values[0].load(Relaxed)
+    }
+
+    /// The value of an [`Allowed::Fault`].
+    pub(crate) fn fault(&self) -> Result<FaultOptions> {
+        let [interval, probability, space, times] = &self.values;
+        Ok(FaultOptions {
+            interval: interval.load(Relaxed).try_into()?,
+            probability_percent: probability.load(Relaxed).try_into()?,
+            space_bytes: space.load(Relaxed).try_into()?,
+            times: times.load(Relaxed).try_into()?,
+        })
     }
 
     /// The value of an [`Allowed::Switch`].
@@ -96,7 +123,7 @@ impl Param {
 
     /// Lets sysfs show what is in force, where that is not what was asked for.
     pub(crate) fn set_in_force(&self, value: u32) {
-        self.value.store(value.into(), Relaxed);
+        self.values[0].store(value.into(), Relaxed);
     }
 
     /// Says in the log that the value is refused and what would not be; gives `error` back.
@@ -129,9 +156,33 @@ impl Param {
         }
     }
 
+    fn parse_fault(text: &CStr) -> Result<[i64; 4]> {
+        let mut values = [0; 4];
+        let mut numbers = text.to_str().map_err(|_| EINVAL)?.split(',');
+        for value in &mut values {
+            let number = numbers.next().ok_or(EINVAL)?;
+            *value = number.trim().parse().map_err(|_| EINVAL)?;
+        }
+        let [interval, probability, space, times] = values;
+        let is_accepted = numbers.next().is_none()
+            && u32::try_from(interval).is_ok()
+            && (0..=100).contains(&probability)
+            && i32::try_from(space).is_ok_and(|space| space >= 0)
+            && i32::try_from(times).is_ok_and(|times| times >= -1);
+        is_accepted.then_some(values).ok_or(EINVAL)
+    }
+
     fn set(&self, text: &CStr) {
-        match self.parse(text) {
-            Ok(value) => self.value.store(value, Relaxed),
+        let values = match self.allowed {
+            Allowed::Fault => Self::parse_fault(text),
+            _ => self.parse(text).map(|value| [value, 0, 0, 0]),
+        };
+        match values {
+            Ok(values) => {
+                for (stored, value) in self.values.iter().zip(values) {
+                    stored.store(value, Relaxed);
+                }
+            }
             Err(_) => {
                 pr_err!(
                     "{}={} refused: allowed is {}\n",
@@ -179,12 +230,21 @@ unsafe extern "C" fn get_param(buffer: *mut c_char, kp: *const bindings::kernel_
     let param = unsafe { &*(*kp).__bindgen_anon_1.arg.cast::<Param>() };
     let value = param.value();
     let letter = c_int::from(if param.is_on() { b'Y' } else { b'N' });
-    // SAFETY: The buffer has room for a page, and each format gets the one argument it names.
+    // SAFETY: The buffer has room for a page, and each format gets the arguments it names.
     unsafe {
         match param.allowed {
             Allowed::Switch => {
                 bindings::scnprintf(buffer, bindings::PAGE_SIZE, c"%c\n".as_char_ptr(), letter)
             }
+            Allowed::Fault => bindings::scnprintf(
+                buffer,
+                bindings::PAGE_SIZE,
+                c"%lld,%lld,%lld,%lld\n".as_char_ptr(),
+                value,
+                param.values[1].load(Relaxed),
+                param.values[2].load(Relaxed),
+                param.values[3].load(Relaxed),
+            ),
             _ => bindings::scnprintf(buffer, bindings::PAGE_SIZE, c"%lld\n".as_char_ptr(), value),
         }
     }

@@ -1,107 +1,503 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The callbacks of a blk-mq driver: the trait it implements, and the table of functions through
-//! which the kernel calls it.
+//! The callbacks of a blk-mq driver: the trait it implements, the table of functions through which
+//! the kernel calls it, and the hardware queue as its callbacks see it.
 //!
 //! C header: [`include/linux/blk-mq.h`](srctree/include/linux/blk-mq.h), `struct blk_mq_ops`.
 
 use crate::{
-    bindings,
+    bindings, compat,
     request::{
+        Budget,
+        CompletionBatch,
+        InFlight,
+        Incoming,
+        Pdu,
+        Refused,
         Request,
-        Status, //
+        RequestList,
+        Status,
+        TimedOut,
+        TimeoutVerdict, //
+    },
+    tagset::{
+        QueueMaps,
+        TagSet, //
     },
 };
 use core::{
     marker::PhantomData,
+    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
+    alloc::{
+        allocator::Kmalloc,
+        Allocator,
+        NumaNode, //
+    },
     error::from_result,
     prelude::*,
-    types::ForeignOwnable, //
+    seq_file::SeqFile,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
 };
 
 /// Driver data as a callback sees it: borrowed for the time of the call.
 pub(crate) type Borrowed<'a, D> = <D as ForeignOwnable>::Borrowed<'a>;
 
-/// What is known of a hardware queue when it is set up.
+/// What is known of a hardware queue, or of the requests for one, when they are made.
 pub(crate) struct HwQueueInfo {
-    /// Its number within the tag set, from 0 on.
+    /// The queue's number within the tag set, from 0 on.
     pub(crate) index: u32,
-    /// The NUMA node of the CPUs that it serves, or [`NO_NODE`](crate::tagset::NO_NODE).
+    /// The NUMA node of the CPUs that it serves, or [`NO_NODE`](crate::tagset::NO_NODE). What is
+    /// made by the initialiser lies there.
     pub(crate) numa_node: i32,
+    /// How many requests can be in flight on the queue. A tag is below that.
+    pub(crate) depth: u32,
 }
 
 /// A blk-mq driver: its data, and what it does when the kernel calls.
 ///
+/// Only [`init_hctx`](Self::init_hctx), [`init_request`](Self::init_request) and
+/// [`queue_rq`](Self::queue_rq) must be there. What else is not implemented is absent from the
+/// kernel's table, and the block layer does what it does without.
+///
+/// Callbacks are called on any CPU, on several at once, and also for one hardware queue. Unless it
+/// says otherwise, a callback must not sleep.
+///
 /// # Examples
+///
+/// `samples/rblk_null.rs` is a whole driver.
 ///
 /// ```ignore
 /// struct Null;
 ///
 /// #[vtable]
 /// impl Operations for Null {
+///     type TagSetData = ();
 ///     type QueueData = ();
 ///     type HwData = ();
+///     type RequestData = ();
 ///
-///     fn init_hctx(_disk: (), _info: &HwQueueInfo) -> Result {
-///         Ok(())
+///     // These two are written with `Borrowed`: the compiler wants the same lifetime as here.
+///     fn init_hctx(_disk: Borrowed<'_, ()>, _info: &HwQueueInfo) -> impl PinInit<(), Error> {
+///         pin_init::init_zeroed()
 ///     }
 ///
-///     fn queue_rq(_disk: (), _hw: (), rq: Request<Self>, _is_last: bool) {
-///         rq.end(Status::OK);
+///     fn init_request(_tagset: Borrowed<'_, ()>, _info: &HwQueueInfo) -> impl PinInit<(), Error> {
+///         pin_init::init_zeroed()
+///     }
+///
+///     fn queue_rq(
+///         _disk: (),
+///         _hw: &HwQueue<Self>,
+///         rq: Incoming<Self>,
+///         _is_last: bool,
+///     ) -> Result<(), Refused> {
+///         rq.start().end(Status::OK);
+///         Ok(())
 ///     }
 /// }
 /// ```
 #[vtable]
 pub(crate) trait Operations: Sized + 'static {
-    /// The data of a disk: given to it when it is made, dropped after its last callback.
+    /// The data of a tag set, which its disks share.
+    type TagSetData: ForeignOwnable + Send + Sync;
+
+    /// The data of a disk, or of a queue without one: given when it is made, dropped after its
+    /// last callback.
     type QueueData: ForeignOwnable + Send + Sync;
 
-    /// The data of one hardware queue of one disk: made by [`Operations::init_hctx`], given to
-    /// [`Operations::exit_hctx`].
-    type HwData: ForeignOwnable + Send + Sync;
+    /// The data of one hardware queue of one disk, on the queue's NUMA node.
+    type HwData: Send + Sync;
 
-    /// Makes the data of a hardware queue. Called in process context, once for each queue when
-    /// a disk is made or gets more queues, and before the first request. An error fails the whole;
-    /// the kernel reports it as `ENOMEM` whatever it was.
-    fn init_hctx(disk: Borrowed<'_, Self::QueueData>, info: &HwQueueInfo) -> Result<Self::HwData>;
+    /// The data of a request. It belongs to the tag set: it is made before the first disk, and
+    /// whatever disk uses the request finds what was last written to it.
+    type RequestData: Send + Sync;
 
-    /// Takes the data of a hardware queue back after its last request. Process context.
-    fn exit_hctx(disk: Borrowed<'_, Self::QueueData>, hw: Self::HwData) {
-        let _ = disk;
-        drop(hw);
-    }
+    /// Makes the data of a hardware queue. May sleep. Called once for each queue before its first
+    /// request, when a disk is made or gets more queues. An error fails the whole; the kernel
+    /// reports it as `ENOMEM` whatever it was.
+    fn init_hctx(
+        disk: Borrowed<'_, Self::QueueData>,
+        info: &HwQueueInfo,
+    ) -> impl PinInit<Self::HwData, Error>;
 
-    /// Serves a request. `is_last` is false if another one follows at once, so that a driver with
-    /// a doorbell can wait for that one.
-    ///
-    /// The callback must not sleep, and runs on several CPUs at once, also for one hardware queue.
+    /// Looks at the data of a hardware queue after its last request, before it is dropped. May
+    /// sleep.
+    fn exit_hctx(_disk: Borrowed<'_, Self::QueueData>, _hw: &HwQueue<Self>) {}
+
+    /// Makes the data of a request, on allocation of the tag set and of more requests for it, and
+    /// for the request that carries a hardware queue's flushes. May sleep.
+    fn init_request(
+        tagset: Borrowed<'_, Self::TagSetData>,
+        info: &HwQueueInfo,
+    ) -> impl PinInit<Self::RequestData, Error>;
+
+    /// Serves a request, or refuses it for now. The hardware queue may be looked at until the
+    /// callback returns, also when the request has ended. `is_last` is false if another one follows at once,
+    /// so that a driver with a doorbell can wait for that one, or for
+    /// [`commit_rqs`](Self::commit_rqs). May sleep if the tag set is
+    /// [blocking](crate::tagset::TagSetOptions::blocking).
     fn queue_rq(
         disk: Borrowed<'_, Self::QueueData>,
-        hw: Borrowed<'_, Self::HwData>,
-        rq: Request<Self>,
+        hw: &HwQueue<Self>,
+        rq: Incoming<Self>,
         is_last: bool,
-    );
+    ) -> Result<(), Refused>;
+
+    /// Serves all the requests that a task collected, in one call. They belong to one disk, but
+    /// perhaps to several hardware queues. What is left in the list is queued one by one.
+    fn queue_rqs(_disk: Borrowed<'_, Self::QueueData>, _list: &mut RequestList<'_, Self>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The request that `queue_rq` said would follow does not: time to ring the doorbell.
+    fn commit_rqs(_disk: Borrowed<'_, Self::QueueData>, _hw: &HwQueue<Self>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A piece of the disk's budget for a request, or `None` if there is none left: then the block
+    /// layer tries again when a request ended. Goes together with [`put_budget`](Self::put_budget),
+    /// and not with [`queue_rqs`](Self::queue_rqs), for which the block layer takes no budget.
+    fn get_budget(_disk: Borrowed<'_, Self::QueueData>) -> Option<Budget> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A piece of budget comes back.
+    fn put_budget(_disk: Borrowed<'_, Self::QueueData>, _budget: Budget) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A request given to [`Request::complete`] arrives. May be called in an interrupt.
+    fn complete(_disk: Borrowed<'_, Self::QueueData>, _rq: Request<Self>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A request is not ended in its time. Called in process context; may sleep.
+    fn timeout(_disk: Borrowed<'_, Self::QueueData>, _rq: TimedOut<'_, Self>) -> TimeoutVerdict {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Looks for completions of a poll queue, whose requests nothing else completes. Gives their
+    /// number.
+    fn poll(
+        _disk: Borrowed<'_, Self::QueueData>,
+        _hw: &HwQueue<Self>,
+        _batch: &mut CompletionBatch<'_>,
+    ) -> u32 {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The timer of a hardware queue, started by [`HwQueue::start_timer`], expired. Called in
+    /// interrupt context. Gives the time in nanoseconds after which it shall expire again, if it
+    /// shall.
+    ///
+    /// This is no member of `struct blk_mq_ops`, but stands for a device's interrupt: it ends with
+    /// the queue, so it can name it.
+    fn timer(_disk: Borrowed<'_, Self::QueueData>, _hw: &HwQueue<Self>) -> Option<u64> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Spreads the CPUs over the hardware queues otherwise than evenly and by NUMA node. May sleep.
+    fn map_queues(_tagset: Borrowed<'_, Self::TagSetData>, _maps: &mut QueueMaps<'_>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A request that was taken but not ended is taken back by a driver on top of this one (as
+    /// request-based device mapper does): lets go of what its data holds.
+    fn cleanup_rq(_disk: Borrowed<'_, Self::QueueData>, _rq: InFlight<'_, Self>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Whether the disk has so much to do that a driver on top should hold requests back.
+    fn busy(_disk: Borrowed<'_, Self::QueueData>) -> bool {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Says something of a request in the block layer's debugfs files (`busy` and others), in the
+    /// form `, name=value`.
+    fn show_rq(_disk: Borrowed<'_, Self::QueueData>, _rq: InFlight<'_, Self>, _m: &SeqFile) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// What a hardware queue is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HwQueueKind {
+    /// All that no other queue is for.
+    Default,
+    /// Reads.
+    Read,
+    /// Requests whose submitter polls for them.
+    Poll,
+}
+
+/// A hardware queue of a disk, with the driver's data, to which it dereferences.
+///
+/// # Invariants
+///
+/// `hctx` is initialised and its `driver_data` points to this value.
+#[pin_data(PinnedDrop)]
+pub(crate) struct HwQueue<T: Operations> {
+    hctx: NonNull<bindings::blk_mq_hw_ctx>,
+    #[pin]
+    timer: Opaque<bindings::hrtimer>,
+    #[pin]
+    data: T::HwData,
+}
+
+// SAFETY: A hardware queue is an object of the kernel that synchronises itself, and so is a timer;
+// the driver's data is `Send`.
+unsafe impl<T: Operations> Send for HwQueue<T> {}
+// SAFETY: As above; the driver's data is `Sync`.
+unsafe impl<T: Operations> Sync for HwQueue<T> {}
+
+impl<T: Operations> HwQueue<T> {
+    /// Makes the value for `hctx`, on its NUMA node, and gives it to it.
+    ///
+    /// # Safety
+    ///
+    /// `hctx` must be a hardware queue of a queue of `T` that is being initialised.
+    unsafe fn init(hctx: NonNull<bindings::blk_mq_hw_ctx>, info: &HwQueueInfo) -> Result {
+        // SAFETY: By the requirement of this function.
+        let disk = unsafe { OperationsVTable::<T>::disk_data(hctx.as_ptr()) };
+        let init = try_pin_init!(Self {
+            hctx,
+            timer <- Opaque::ffi_init(|timer| {
+                // SAFETY: The timer is valid for writes and pinned with this value.
+                unsafe {
+                    bindings::hrtimer_setup(
+                        timer,
+                        Some(Self::timer_callback),
+                        bindings::CLOCK_MONOTONIC as bindings::clockid_t,
+                        bindings::hrtimer_mode_HRTIMER_MODE_REL,
+                    )
+                }
+            }),
+            data <- T::init_hctx(disk, info),
+        }? Error);
+
+        let node = NumaNode::new(info.numa_node).unwrap_or(NumaNode::NO_NODE);
+        let room = Kmalloc::alloc(core::alloc::Layout::new::<Self>(), GFP_KERNEL, node)?;
+        // SAFETY: The room is fresh and large enough; the box owns it.
+        let room = unsafe { KBox::from_raw(room.cast::<core::mem::MaybeUninit<Self>>().as_ptr()) };
+        let hw = room.write_pin_init(init)?;
+        // SAFETY: The field is the driver's. The value is only moved as a pointer.
+        unsafe {
+            (*hctx.as_ptr()).driver_data = KBox::into_raw(Pin::into_inner_unchecked(hw)).cast()
+        };
+        Ok(())
+    }
+
+    /// The value of an initialised hardware queue.
+    ///
+    /// # Safety
+    ///
+    /// `hctx` must be a hardware queue of a queue of `T`, initialised as long as `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn of<'a>(hctx: *mut bindings::blk_mq_hw_ctx) -> &'a Self {
+        // SAFETY: By the requirement of this function and the type's invariant.
+        unsafe { &*(*hctx).driver_data.cast::<Self>() }
+    }
+
+    /// The hardware queue of a request that is the driver's.
+    ///
+    /// # Safety
+    ///
+    /// `rq` must be a request of a queue of `T` that has a hardware queue, which stays initialised
+    /// as long as the request is borrowed.
+    #[inline(always)]
+    pub(crate) unsafe fn of_request(rq: &bindings::request) -> &Self {
+        // SAFETY: By the requirement of this function.
+        unsafe { Self::of(rq.mq_hctx) }
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::blk_mq_hw_ctx {
+        self.hctx.as_ptr()
+    }
+
+    /// The queue's number within the tag set.
+    pub(crate) fn index(&self) -> u32 {
+        // SAFETY: By the type's invariant.
+        unsafe { (*self.as_raw()).queue_num }
+    }
+
+    /// The NUMA node of the CPUs that it serves, or [`NO_NODE`](crate::tagset::NO_NODE).
+    pub(crate) fn numa_node(&self) -> i32 {
+        // SAFETY: By the type's invariant.
+        unsafe { (*self.as_raw()).numa_node }
+    }
+
+    /// What the queue is for.
+    #[inline(always)]
+    pub(crate) fn kind(&self) -> HwQueueKind {
+        // SAFETY: By the type's invariant.
+        match u32::from(unsafe { (*self.as_raw()).type_ }) {
+            bindings::hctx_type_HCTX_TYPE_READ => HwQueueKind::Read,
+            bindings::hctx_type_HCTX_TYPE_POLL => HwQueueKind::Poll,
+            _ => HwQueueKind::Default,
+        }
+    }
+
+    /// Lets [`Operations::timer`] be called once, `nsec` nanoseconds from now. If the timer was
+    /// started before and has not expired, it expires at the new time only.
+    pub(crate) fn start_timer(&self, nsec: u64) {
+        const { assert!(T::HAS_TIMER, "`start_timer()` needs `Operations::timer`") };
+        let nsec = i64::try_from(nsec).unwrap_or(i64::MAX);
+        // SAFETY: The timer was set up with this value, and is cancelled before it is dropped.
+        unsafe {
+            bindings::hrtimer_start_range_ns(
+                self.timer.get(),
+                nsec,
+                0,
+                bindings::hrtimer_mode_HRTIMER_MODE_REL,
+            )
+        };
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the timer of a `HwQueue<T>` only.
+    unsafe extern "C" fn timer_callback(
+        timer: *mut bindings::hrtimer,
+    ) -> bindings::hrtimer_restart {
+        if !T::HAS_TIMER {
+            return compat::HRTIMER_NORESTART;
+        }
+        // SAFETY: The timer lies in a `HwQueue<T>`, which is valid until the timer is cancelled.
+        let hw = unsafe { &*kernel::container_of!(Opaque::cast_from(timer), Self, timer) };
+        // SAFETY: The hardware queue is initialised as long as `hw` is valid.
+        let disk = unsafe { OperationsVTable::<T>::disk_data(hw.as_raw()) };
+        match T::timer(disk, hw) {
+            Some(nsec) => {
+                let nsec = i64::try_from(nsec).unwrap_or(i64::MAX);
+                // SAFETY: A timer may be moved on in its own callback.
+                unsafe {
+                    bindings::hrtimer_forward(timer, bindings::hrtimer_cb_get_time(timer), nsec)
+                };
+                compat::HRTIMER_RESTART
+            }
+            None => compat::HRTIMER_NORESTART,
+        }
+    }
+}
+
+impl<T: Operations> Deref for HwQueue<T> {
+    type Target = T::HwData;
+
+    #[inline(always)]
+    fn deref(&self) -> &T::HwData {
+        &self.data
+    }
+}
+
+#[pinned_drop]
+impl<T: Operations> PinnedDrop for HwQueue<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The timer was set up. When this returns the callback is not running any more.
+        unsafe { bindings::hrtimer_cancel(self.timer.get()) };
+    }
 }
 
 /// The functions that the kernel calls for a driver `T`, and the `struct blk_mq_ops` of them.
 ///
 /// # Invariants
 ///
-/// In each queue that uses this vtable, `queuedata` comes from `T::QueueData::into_foreign` and is
-/// valid until the queue's hardware queues are gone ([`GenDisk`](crate::disk::GenDisk) sees to
-/// that), and `driver_data` of each hardware queue from `T::HwData::into_foreign`, valid between
-/// `init_hctx` and `exit_hctx`.
+/// - In each queue that uses this vtable, `queuedata` comes from `T::QueueData::into_foreign` and
+///   is valid until the queue's hardware queues are gone ([`GenDisk`](crate::disk::GenDisk) and
+///   [`Queue`](crate::admin::Queue) see to that).
+/// - `driver_data` of each hardware queue points to a [`HwQueue<T>`] between `init_hctx` and
+///   `exit_hctx`.
+/// - Each tag set that uses it is the first field of a [`TagSet<T>`].
+///
+/// All functions are to be called by blk-mq only, as the documentation of `struct blk_mq_ops` says:
+/// this is the safety requirement of each of them.
 pub(crate) struct OperationsVTable<T: Operations>(PhantomData<T>);
 
 impl<T: Operations> OperationsVTable<T> {
-    const VTABLE: bindings::blk_mq_ops = bindings::blk_mq_ops {
-        queue_rq: Some(Self::queue_rq_callback),
-        init_hctx: Some(Self::init_hctx_callback),
-        exit_hctx: Some(Self::exit_hctx_callback),
-        ..pin_init::zeroed()
+    const VTABLE: bindings::blk_mq_ops = {
+        assert!(
+            T::HAS_GET_BUDGET == T::HAS_PUT_BUDGET,
+            "`get_budget` and `put_budget` go together"
+        );
+        assert!(
+            !(T::HAS_GET_BUDGET && T::HAS_QUEUE_RQS),
+            "`queue_rqs` goes round the budget"
+        );
+        bindings::blk_mq_ops {
+            queue_rq: Some(Self::queue_rq_callback),
+            commit_rqs: if T::HAS_COMMIT_RQS {
+                Some(Self::commit_rqs_callback)
+            } else {
+                None
+            },
+            queue_rqs: if T::HAS_QUEUE_RQS {
+                Some(Self::queue_rqs_callback)
+            } else {
+                None
+            },
+            get_budget: if T::HAS_GET_BUDGET {
+                Some(Self::get_budget_callback)
+            } else {
+                None
+            },
+            put_budget: if T::HAS_PUT_BUDGET {
+                Some(Self::put_budget_callback)
+            } else {
+                None
+            },
+            set_rq_budget_token: if T::HAS_GET_BUDGET {
+                Some(Self::set_rq_budget_token_callback)
+            } else {
+                None
+            },
+            get_rq_budget_token: if T::HAS_GET_BUDGET {
+                Some(Self::get_rq_budget_token_callback)
+            } else {
+                None
+            },
+            timeout: if T::HAS_TIMEOUT {
+                Some(Self::timeout_callback)
+            } else {
+                None
+            },
+            poll: if T::HAS_POLL {
+                Some(Self::poll_callback)
+            } else {
+                None
+            },
+            complete: if T::HAS_COMPLETE {
+                Some(Self::complete_callback)
+            } else {
+                None
+            },
+            init_hctx: Some(Self::init_hctx_callback),
+            exit_hctx: Some(Self::exit_hctx_callback),
+            init_request: Some(Self::init_request_callback),
+            exit_request: Some(Self::exit_request_callback),
+            cleanup_rq: if T::HAS_CLEANUP_RQ {
+                Some(Self::cleanup_rq_callback)
+            } else {
+                None
+            },
+            busy: if T::HAS_BUSY {
+                Some(Self::busy_callback)
+            } else {
+                None
+            },
+            // Always: the queues of each kind are mapped by the abstraction.
+            map_queues: Some(Self::map_queues_callback),
+            #[cfg(CONFIG_BLK_DEBUG_FS)]
+            show_rq: if T::HAS_SHOW_RQ {
+                Some(Self::show_rq_callback)
+            } else {
+                None
+            },
+        }
     };
 
     pub(crate) const fn build() -> &'static bindings::blk_mq_ops {
@@ -110,68 +506,281 @@ impl<T: Operations> OperationsVTable<T> {
 
     /// # Safety
     ///
-    /// `hctx` must be a hardware queue of a queue with this vtable.
+    /// `hctx` must be a hardware queue of a queue with this vtable, which is initialised or being
+    /// initialised.
     #[inline(always)]
     unsafe fn disk_data<'a>(hctx: *mut bindings::blk_mq_hw_ctx) -> Borrowed<'a, T::QueueData> {
-        // SAFETY: A hardware queue that is initialised or being initialised knows its queue.
-        let data = unsafe { (*(*hctx).queue).queuedata };
-        // SAFETY: By the vtable's invariant; the borrow ends with the callback.
-        unsafe { T::QueueData::borrow(data) }
+        // SAFETY: By the requirement of this function; the borrow ends with the callback.
+        unsafe { Self::queue_data((*hctx).queue) }
     }
 
     /// # Safety
     ///
-    /// To be called by blk-mq only, with an initialised hardware queue and a request of it that it
-    /// hands to the driver.
+    /// `queue` must be a queue with this vtable.
+    #[inline(always)]
+    unsafe fn queue_data<'a>(queue: *mut bindings::request_queue) -> Borrowed<'a, T::QueueData> {
+        // SAFETY: By the vtable's invariant; the borrow ends with the callback.
+        unsafe { T::QueueData::borrow((*queue).queuedata) }
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
     unsafe extern "C" fn queue_rq_callback(
         hctx: *mut bindings::blk_mq_hw_ctx,
         bd: *const bindings::blk_mq_queue_data,
     ) -> bindings::blk_status_t {
-        // SAFETY: By the requirement of this function.
-        let disk = unsafe { Self::disk_data(hctx) };
-        // SAFETY: By the vtable's invariant; the borrow ends with this callback.
-        let hw = unsafe { T::HwData::borrow((*hctx).driver_data) };
-        // SAFETY: `bd` and its request are valid by the requirement of this function.
-        let (rq, is_last) = unsafe { (NonNull::new_unchecked((*bd).rq), (*bd).last) };
-        // SAFETY: The request is the driver's from here on; the status below says so.
-        let rq = unsafe { Request::start(rq) };
-
-        T::queue_rq(disk, hw, rq, is_last);
-        Status::OK.as_raw()
+        // SAFETY: All of it is valid by the requirement of this function; the request is the
+        // driver's until it says otherwise in the status.
+        let (disk, hw, rq, is_last) = unsafe {
+            (
+                Self::disk_data(hctx),
+                HwQueue::of(hctx),
+                Incoming::from_raw(NonNull::new_unchecked((*bd).rq)),
+                (*bd).last,
+            )
+        };
+        match T::queue_rq(disk, hw, rq, is_last) {
+            Ok(()) => Status::OK,
+            Err(refused) => refused.status(),
+        }
+        .as_raw()
     }
 
     /// # Safety
     ///
-    /// To be called by blk-mq only, once for a hardware queue before `exit_hctx`.
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn commit_rqs_callback(hctx: *mut bindings::blk_mq_hw_ctx) {
+        // SAFETY: By the requirement of this function.
+        unsafe { T::commit_rqs(Self::disk_data(hctx), HwQueue::of(hctx)) };
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn queue_rqs_callback(list: *mut bindings::rq_list) {
+        // SAFETY: By the requirement of this function the list is valid and not empty, and all its
+        // requests are of one queue.
+        let (disk, mut list) = unsafe {
+            (
+                Self::queue_data((*(*list).head).q),
+                RequestList::from_raw(&mut *list),
+            )
+        };
+        T::queue_rqs(disk, &mut list);
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn get_budget_callback(queue: *mut bindings::request_queue) -> c_int {
+        // SAFETY: By the requirement of this function.
+        T::get_budget(unsafe { Self::queue_data(queue) }).map_or(-1, Budget::into_token)
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn put_budget_callback(queue: *mut bindings::request_queue, token: c_int) {
+        if let Some(budget) = Budget::from_token(token) {
+            // SAFETY: By the requirement of this function.
+            T::put_budget(unsafe { Self::queue_data(queue) }, budget);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn set_rq_budget_token_callback(rq: *mut bindings::request, token: c_int) {
+        // SAFETY: By the requirement of this function.
+        unsafe { Budget::attach::<T>(rq, token) };
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn get_rq_budget_token_callback(rq: *mut bindings::request) -> c_int {
+        // SAFETY: By the requirement of this function.
+        unsafe { Budget::token_of::<T>(rq) }
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn timeout_callback(
+        rq: *mut bindings::request,
+    ) -> bindings::blk_eh_timer_return {
+        // SAFETY: By the requirement of this function.
+        let (disk, rq) = unsafe {
+            (
+                Self::queue_data((*rq).q),
+                TimedOut::from_raw(NonNull::new_unchecked(rq)),
+            )
+        };
+        T::timeout(disk, rq).as_raw()
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn poll_callback(
+        hctx: *mut bindings::blk_mq_hw_ctx,
+        batch: *mut bindings::io_comp_batch,
+    ) -> c_int {
+        // SAFETY: By the requirement of this function; its caller ends the batch, if there is one.
+        let (disk, hw, mut batch) = unsafe {
+            (
+                Self::disk_data(hctx),
+                HwQueue::of(hctx),
+                CompletionBatch::from_raw(batch),
+            )
+        };
+        c_int::try_from(T::poll(disk, hw, &mut batch)).unwrap_or(c_int::MAX)
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn complete_callback(rq: *mut bindings::request) {
+        // SAFETY: By the requirement of this function; `Request::complete` gave it away.
+        let (disk, rq) = unsafe {
+            (
+                Self::queue_data((*rq).q),
+                Request::completed(NonNull::new_unchecked(rq)),
+            )
+        };
+        T::complete(disk, rq);
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
     unsafe extern "C" fn init_hctx_callback(
         hctx: *mut bindings::blk_mq_hw_ctx,
         _driver_data: *mut c_void,
         index: c_uint,
     ) -> c_int {
         from_result(|| {
-            let info = HwQueueInfo {
-                index,
-                // SAFETY: `hctx` is valid by the requirement of this function.
-                numa_node: unsafe { (*hctx).numa_node },
-            };
             // SAFETY: By the requirement of this function.
-            let disk = unsafe { Self::disk_data(hctx) };
-            let hw = T::init_hctx(disk, &info)?;
-            // SAFETY: The field is the driver's.
-            unsafe { (*hctx).driver_data = hw.into_foreign() };
+            unsafe {
+                let info = HwQueueInfo {
+                    index,
+                    numa_node: (*hctx).numa_node,
+                    depth: (*(*(*hctx).queue).tag_set).queue_depth,
+                };
+                HwQueue::<T>::init(NonNull::new_unchecked(hctx), &info)?;
+            }
             Ok(0)
         })
     }
 
     /// # Safety
     ///
-    /// To be called by blk-mq only, once after a successful `init_hctx`, when no request of the
-    /// queue is left.
-    unsafe extern "C" fn exit_hctx_callback(hctx: *mut bindings::blk_mq_hw_ctx, _index: c_uint) {
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn exit_hctx_callback(hctx: *mut bindings::blk_mq_hw_ctx, index: c_uint) {
+        // When a disk goes this is the first of its queues to go. When the number of queues changes
+        // `map_queues` has waited.
+        if index == 0 {
+            // SAFETY: By the requirement of this function and the vtable's invariant.
+            unsafe { TagSet::<T>::from_raw((*(*hctx).queue).tag_set).wait_for_callbacks() };
+        }
+        // SAFETY: By the requirement of this function; no other callback is running any more, but
+        // for the timer, which the drop waits for.
+        unsafe {
+            T::exit_hctx(Self::disk_data(hctx), HwQueue::of(hctx));
+            drop(Pin::new_unchecked(KBox::from_raw(
+                (*hctx).driver_data.cast::<HwQueue<T>>(),
+            )));
+            (*hctx).driver_data = core::ptr::null_mut();
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn init_request_callback(
+        set: *mut bindings::blk_mq_tag_set,
+        rq: *mut bindings::request,
+        index: c_uint,
+        numa_node: c_int,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: By the requirement of this function and the vtable's invariant.
+            unsafe {
+                let info = HwQueueInfo {
+                    index,
+                    numa_node,
+                    depth: (*set).queue_depth,
+                };
+                Pdu::<T>::init(rq, TagSet::<T>::from_raw(set).data(), &info)?;
+            }
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn exit_request_callback(
+        _set: *mut bindings::blk_mq_tag_set,
+        rq: *mut bindings::request,
+        _index: c_uint,
+    ) {
         // SAFETY: By the requirement of this function.
-        let disk = unsafe { Self::disk_data(hctx) };
-        // SAFETY: `init_hctx` put it there, and no callback that borrows it can run any more.
-        let hw = unsafe { T::HwData::from_foreign((*hctx).driver_data) };
-        T::exit_hctx(disk, hw);
+        unsafe { Pdu::<T>::exit(rq) };
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn cleanup_rq_callback(rq: *mut bindings::request) {
+        // SAFETY: By the requirement of this function.
+        let (disk, rq) = unsafe {
+            (
+                Self::queue_data((*rq).q),
+                InFlight::from_raw(NonNull::new_unchecked(rq)),
+            )
+        };
+        T::cleanup_rq(disk, rq);
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn busy_callback(queue: *mut bindings::request_queue) -> bool {
+        // SAFETY: By the requirement of this function.
+        T::busy(unsafe { Self::queue_data(queue) })
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    unsafe extern "C" fn map_queues_callback(set: *mut bindings::blk_mq_tag_set) {
+        // SAFETY: By the requirement of this function and the vtable's invariant.
+        let tagset = unsafe { TagSet::<T>::from_raw(set) };
+        if tagset.is_changing() {
+            // The next thing that the kernel does is to remove hardware queues.
+            tagset.wait_for_callbacks();
+        }
+        let mut maps = tagset.maps();
+        if T::HAS_MAP_QUEUES {
+            T::map_queues(tagset.data(), &mut maps);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See [`OperationsVTable`].
+    #[cfg(CONFIG_BLK_DEBUG_FS)]
+    unsafe extern "C" fn show_rq_callback(m: *mut bindings::seq_file, rq: *mut bindings::request) {
+        // SAFETY: By the requirement of this function.
+        let (disk, rq, m) = unsafe {
+            (
+                Self::queue_data((*rq).q),
+                InFlight::from_raw(NonNull::new_unchecked(rq)),
+                SeqFile::from_raw(m),
+            )
+        };
+        T::show_rq(disk, rq, m);
     }
 }

@@ -5,25 +5,42 @@
 //! # The life of a request
 //!
 //! ```text
-//!   block layer                       driver
-//!   -----------                       ------
-//!   allocated, tag taken
-//!        | queue_rq: started
-//!        +-------------------------> Request<T>   (owned: nobody else may touch it)
-//!                                        | end(status)
-//!   tag freed, submitter told <----------+
+//!  block layer          driver
+//!  -----------          ------
+//!  queued ------------> Incoming --start()--> Request
+//!     ^                    |                   |  |  |
+//!     |<----- refuse() ----+                   |  |  +-- park() --> parked, has a CommandId
+//!     |<----- requeue() -----------------------+  |                  |       |
+//!     |                                        |  |  <-- take(id) ---+       | no answer
+//!     |            Request <-- on softirq or --+  |                          v
+//!     |               |        submitting CPU     |  <------ claim() ----- TimedOut
+//!     |               |           complete()      |                          |
+//!     v               v                           v                          +--> wait_longer():
+//!  ended <---------- end(status), end_batched(status, batch)                      parked again
 //! ```
 //!
-//! Between the two arrows the driver owns the request, and a [`Request`] is that ownership: it
-//! can be moved but not copied, and [`Request::end`] consumes it. A request that is dropped is
-//! ended with an I/O error and a warning, so that a tag is never lost.
+//! Each of [`Incoming`], [`Request`] and [`TimedOut`] is a value that is moved, never copied, and
+//! whoever holds it owes it its next step. One that is dropped takes a safe step by itself: the
+//! first two end with an I/O error and a warning, so that a tag is never lost, and a timed-out
+//! one waits longer.
+//!
+//! A parked request is owned by nobody: it waits in the device, as a command does in hardware.
+//! One atomic exchange decides who gets it back: the completion that names its [`CommandId`], or
+//! the timeout. The id holds a ticket that no other parking of any request has, so a late
+//! completion finds nothing. A request that is ended where it was queued is never parked and pays
+//! for none of this.
 //!
 //! C header: [`include/linux/blk-mq.h`](srctree/include/linux/blk-mq.h)
 
 use crate::{
     bindings,
     compat,
-    queue::Operations,
+    queue::{
+        Borrowed,
+        HwQueue,
+        HwQueueInfo,
+        Operations, //
+    },
     segment::Segment, //
 };
 use core::{
@@ -31,7 +48,17 @@ use core::{
     mem,
     ptr::NonNull, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed,
+        Release, //
+    },
+    types::ForeignOwnable, //
+};
 
 /// What a request asks for.
 ///
@@ -48,6 +75,10 @@ pub(crate) enum Operation {
     Discard,
     /// The range is to read as zeroes. Has no segments.
     WriteZeroes,
+    /// A command of the driver's own that brings data in; see [`InternalRequest`].
+    DriverIn,
+    /// A command of the driver's own that sends data out or moves none.
+    DriverOut,
     /// Anything else, by its number in `enum req_op`.
     Other(u32),
 }
@@ -61,6 +92,8 @@ impl Operation {
             bindings::req_op_REQ_OP_FLUSH => Self::Flush,
             bindings::req_op_REQ_OP_DISCARD => Self::Discard,
             bindings::req_op_REQ_OP_WRITE_ZEROES => Self::WriteZeroes,
+            bindings::req_op_REQ_OP_DRV_IN => Self::DriverIn,
+            bindings::req_op_REQ_OP_DRV_OUT => Self::DriverOut,
             other => Self::Other(other),
         }
     }
@@ -79,10 +112,18 @@ impl Status {
     pub(crate) const NOTSUPP: Self = Self(bindings::BLK_STS_NOTSUPP);
     /// The operation failed. The submitter sees `EIO`.
     pub(crate) const IOERR: Self = Self(bindings::BLK_STS_IOERR);
+    /// The device did not answer in time. The submitter sees `ETIMEDOUT`.
+    pub(crate) const TIMEOUT: Self = Self(bindings::BLK_STS_TIMEOUT);
 
     #[inline(always)]
     pub(crate) fn as_raw(self) -> bindings::blk_status_t {
         self.0
+    }
+
+    /// The status with the number [`Status::as_raw`] gave.
+    #[inline(always)]
+    pub(crate) fn from_raw(raw: bindings::blk_status_t) -> Self {
+        Self(raw)
     }
 }
 
@@ -97,24 +138,309 @@ impl From<Result> for Status {
     }
 }
 
+/// Names one parking of one request: what a device is given to name the command when it answers.
+///
+/// It may be kept and used at any time. Once the request was taken, the id names nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CommandId {
+    /// The tag of the request in its hardware queue: below the queue's depth.
+    pub(crate) tag: u32,
+    /// A number that no other parking has.
+    pub(crate) ticket: u64,
+}
+
+/// What stands behind each `struct request`: the ticket, and the driver's data.
+///
+/// # Invariants
+///
+/// `ticket` is the serial number of the request (upper 32 bits; each request that was ever made
+/// has another), how often it was parked (31 bits), and whether it is parked now (lowest bit). Who
+/// turns that bit from 1 to 0 owns the request.
+#[pin_data]
+pub(crate) struct Pdu<T: Operations> {
+    ticket: Atomic<u64>,
+    /// The budget that the request holds, or -1.
+    budget: Atomic<i32>,
+    #[pin]
+    data: T::RequestData,
+}
+
+const PARKED: u64 = 1;
+const PARKINGS: u64 = u32::MAX as u64 & !PARKED;
+
+/// How many requests were ever made, which numbers them.
+static REQUESTS_MADE: Atomic<u32> = Atomic::new(0);
+
+impl<T: Operations> Pdu<T> {
+    /// The bytes to be allocated behind each request.
+    pub(crate) const SIZE: u32 = {
+        // A PDU follows its request without a gap.
+        assert!(align_of::<Self>() <= align_of::<bindings::request>());
+        assert!(size_of::<Self>() <= u16::MAX as usize);
+        // CAST: As asserted.
+        size_of::<Self>() as u32
+    };
+
+    /// The PDU of a request.
+    #[inline(always)]
+    fn of(raw: *mut bindings::request) -> *mut Self {
+        raw.wrapping_add(1).cast()
+    }
+
+    /// The driver's data of a request.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be a request of a tag set of `T` that is valid as long as `'a`.
+    pub(crate) unsafe fn data_of<'a>(raw: *mut bindings::request) -> &'a T::RequestData {
+        // SAFETY: By the requirement of this function.
+        unsafe { &(*Self::of(raw)).data }
+    }
+
+    /// Makes the PDU of a request that was just allocated.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be a request of a tag set of `T`, whose PDU is not initialised.
+    pub(crate) unsafe fn init(
+        raw: *mut bindings::request,
+        tagset: Borrowed<'_, T::TagSetData>,
+        info: &HwQueueInfo,
+    ) -> Result {
+        let serial = REQUESTS_MADE.fetch_add(1, Relaxed);
+        let init = try_pin_init!(Self {
+            ticket: Atomic::new(u64::from(serial) << 32),
+            budget: Atomic::new(-1),
+            data <- T::init_request(tagset, info),
+        }? Error);
+        // SAFETY: The room is there by the requirement of this function, and requests never move.
+        unsafe { compat::pin_init_at(Self::of(raw), init) }
+    }
+
+    /// Drops the driver's data of a request that will be freed. The ticket stays readable as long
+    /// as the memory: who looks for the request by a stale id finds it not parked.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be a request whose PDU is initialised, and which nobody owns.
+    pub(crate) unsafe fn exit(raw: *mut bindings::request) {
+        // SAFETY: By the requirement of this function.
+        unsafe { core::ptr::drop_in_place(&raw mut (*Self::of(raw)).data) };
+    }
+}
+
+/// Claims a request if it is parked under just this ticket.
+///
+/// # Safety
+///
+/// `raw` must be a request of a tag set of `T` whose memory is valid.
+#[inline]
+unsafe fn claim<T: Operations>(raw: NonNull<bindings::request>, ticket: u64) -> Option<Request<T>> {
+    // SAFETY: By the requirement of this function.
+    let pdu = unsafe { &*Pdu::<T>::of(raw.as_ptr()) };
+    pdu.ticket
+        .cmpxchg(ticket | PARKED, ticket & !PARKED, Full)
+        .ok()?;
+    // INVARIANT: By the PDU's invariant we own the request.
+    Some(Request {
+        raw,
+        _operations: PhantomData,
+    })
+}
+
+/// Budgets: a limit that several queues share, as the queue depth of a SCSI device is. The block
+/// layer asks for a piece before it hands a request out; it goes back by itself when the request
+/// ends, is requeued, or was refused, so a driver cannot forget it.
+pub(crate) struct Budget(u32);
+
+impl Budget {
+    /// A piece of the budget with a number of the driver's choice; `None` above `i32::MAX`.
+    pub(crate) fn new(number: u32) -> Option<Self> {
+        (number <= i32::MAX.unsigned_abs()).then_some(Self(number))
+    }
+
+    /// The number that was chosen.
+    pub(crate) fn number(&self) -> u32 {
+        self.0
+    }
+
+    /// As the block layer carries it.
+    pub(crate) fn into_token(self) -> i32 {
+        // Cannot fail by the check in `new`.
+        i32::try_from(self.0).unwrap_or(0)
+    }
+
+    /// From what the block layer carried; `None` for "no budget".
+    pub(crate) fn from_token(token: i32) -> Option<Self> {
+        u32::try_from(token).ok().map(Self)
+    }
+
+    /// Notes that a request holds the budget `token`.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be a request of a queue of `T`.
+    pub(crate) unsafe fn attach<T: Operations>(raw: *mut bindings::request, token: i32) {
+        // SAFETY: By the requirement of this function.
+        unsafe { (*Pdu::<T>::of(raw)).budget.store(token, Relaxed) };
+    }
+
+    /// The budget that a request holds, or -1.
+    ///
+    /// # Safety
+    ///
+    /// As [`Budget::attach`].
+    pub(crate) unsafe fn token_of<T: Operations>(raw: *mut bindings::request) -> i32 {
+        // SAFETY: By the requirement of this function.
+        unsafe { (*Pdu::<T>::of(raw)).budget.load(Relaxed) }
+    }
+}
+
+/// Gives back what budget the request holds.
+///
+/// # Safety
+///
+/// `raw` must be a request of a queue of `T` that the caller owns.
+#[inline(always)]
+unsafe fn release_budget<T: Operations>(raw: NonNull<bindings::request>) {
+    if !T::HAS_PUT_BUDGET {
+        return;
+    }
+    // SAFETY: By the requirement of this function.
+    let pdu = unsafe { &*Pdu::<T>::of(raw.as_ptr()) };
+    if let Some(budget) = Budget::from_token(pdu.budget.xchg(-1, Relaxed)) {
+        // SAFETY: As above; the queue's data is valid as long as it has requests.
+        let disk = unsafe { T::QueueData::borrow((*raw.as_ref().q).queuedata) };
+        T::put_budget(disk, budget);
+    }
+}
+
+/// Why a driver cannot take a request now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Busy {
+    /// The device is busy with other requests of the same queue: the block layer tries again when
+    /// one of them ends. If there is none, say [`Busy::System`].
+    Device,
+    /// Something that no request of this queue gives back is short, memory for one: the block
+    /// layer tries again after a few milliseconds.
+    System,
+}
+
+/// The proof that a request went back to the block layer; what
+/// [`queue_rq`](Operations::queue_rq) returns then.
+pub(crate) struct Refused(Status);
+
+impl Refused {
+    #[inline(always)]
+    pub(crate) fn status(self) -> Status {
+        self.0
+    }
+}
+
+/// A request that the block layer offers. The driver starts it, or refuses it for now.
+///
+/// # Invariants
+///
+/// `raw` was handed to the driver and is not started, and no other value stands for it.
+pub(crate) struct Incoming<T: Operations> {
+    raw: NonNull<bindings::request>,
+    _operations: PhantomData<T>,
+}
+
+impl<T: Operations> Incoming<T> {
+    /// # Safety
+    ///
+    /// `raw` must be a request that the block layer just handed to the driver through a callback
+    /// of `T`'s vtable, which is not yet started, and which nothing else will start or end.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(raw: NonNull<bindings::request>) -> Self {
+        // INVARIANT: This is the requirement of this function.
+        Self {
+            raw,
+            _operations: PhantomData,
+        }
+    }
+
+    /// The request without the value that stands for it: whoever gets it goes on with it.
+    #[inline(always)]
+    pub(crate) fn into_raw(self) -> NonNull<bindings::request> {
+        let raw = self.raw;
+        mem::forget(self);
+        raw
+    }
+
+    /// The hardware queue that the request came through.
+    #[inline(always)]
+    pub(crate) fn hw_queue(&self) -> &HwQueue<T> {
+        // SAFETY: The hardware queue of a request lives as long as the request is the driver's.
+        unsafe { HwQueue::of_request(self.raw.as_ref()) }
+    }
+
+    /// Takes the request on: the timeout begins to run.
+    #[inline(always)]
+    pub(crate) fn start(self) -> Request<T> {
+        let raw = self.into_raw();
+        // SAFETY: By the type's invariant the request is the driver's and not started.
+        unsafe { bindings::blk_mq_start_request(raw.as_ptr()) };
+        // INVARIANT: It is started now, and this is the only value for it.
+        Request {
+            raw,
+            _operations: PhantomData,
+        }
+    }
+
+    /// Gives the request back; it comes again later.
+    #[inline]
+    pub(crate) fn refuse(self, why: Busy) -> Refused {
+        let raw = self.into_raw();
+        // SAFETY: By the type's invariant.
+        unsafe { release_budget::<T>(raw) };
+        Refused(Status(match why {
+            Busy::Device => bindings::BLK_STS_DEV_RESOURCE,
+            Busy::System => bindings::BLK_STS_RESOURCE,
+        }))
+    }
+}
+
+impl<T: Operations> Drop for Incoming<T> {
+    /// Reached only by a bug in a driver.
+    #[cold]
+    fn drop(&mut self) {
+        // SAFETY: As in `start`; a value that is dropped cannot be used again. The `Request` made
+        // here is dropped at once, which ends and reports it.
+        unsafe { bindings::blk_mq_start_request(self.raw.as_ptr()) };
+        drop(Request::<T> {
+            raw: self.raw,
+            _operations: PhantomData,
+        });
+    }
+}
+
 /// A started request that the driver owns and has to end. See the [module's page](self).
 ///
 /// # Examples
 ///
 /// ```ignore
-/// fn queue_rq(disk: ArcBorrow<'_, Disk>, _: (), rq: Request<Self>, _is_last: bool) {
+/// fn queue_rq(
+///     disk: ArcBorrow<'_, Disk>,
+///     _hw: &HwQueue<Self>,
+///     rq: Incoming<Self>,
+///     _is_last: bool,
+/// ) -> Result<(), Refused> {
+///     let rq = rq.start();
 ///     let status = match rq.operation() {
 ///         Operation::Read => disk.read(rq.sector(), rq.segments()),
 ///         _ => Status::NOTSUPP,
 ///     };
 ///     rq.end(status);
+///     Ok(())
 /// }
 /// ```
 ///
 /// # Invariants
 ///
-/// `raw` points to a request of a queue with the operations `T` that was started and has not
-/// ended, and no other `Request` points to it.
+/// `raw` points to a request of a queue with the operations `T` that was started, has not ended
+/// and is not parked, and no other value stands for it.
 pub(crate) struct Request<T: Operations> {
     raw: NonNull<bindings::request>,
     _operations: PhantomData<T>,
@@ -125,18 +451,15 @@ pub(crate) struct Request<T: Operations> {
 unsafe impl<T: Operations> Send for Request<T> {}
 
 impl<T: Operations> Request<T> {
-    /// Starts a request and takes it over: the timeout begins to run.
+    /// Takes over a request in whose completion the block layer called the driver.
     ///
     /// # Safety
     ///
-    /// `raw` must be a request that the block layer just handed to the driver through a callback
-    /// of `T`'s vtable, which is not yet started, and which nothing else will end.
+    /// `raw` must be a request that was given away by [`Request::complete`], and which nothing
+    /// else will end.
     #[inline(always)]
-    pub(crate) unsafe fn start(raw: NonNull<bindings::request>) -> Self {
-        // SAFETY: By the requirement of this function the request is valid and the driver's.
-        unsafe { bindings::blk_mq_start_request(raw.as_ptr()) };
-
-        // INVARIANT: It is started now, and this is the only `Request` for it.
+    pub(crate) unsafe fn completed(raw: NonNull<bindings::request>) -> Self {
+        // INVARIANT: This is the requirement of this function.
         Self {
             raw,
             _operations: PhantomData,
@@ -148,6 +471,22 @@ impl<T: Operations> Request<T> {
         // SAFETY: By the type's invariant the pointer is valid, and while the driver owns the
         // request the block layer writes none of the fields that are read here.
         unsafe { self.raw.as_ref() }
+    }
+
+    #[inline(always)]
+    fn pdu(&self) -> &Pdu<T> {
+        // SAFETY: By the type's invariant the request and its PDU are valid.
+        unsafe { &*Pdu::of(self.raw.as_ptr()) }
+    }
+
+    /// Takes the value away, and with it the duty: whoever gets the pointer does the next step.
+    #[inline(always)]
+    fn into_raw(self) -> NonNull<bindings::request> {
+        let raw = self.raw;
+        mem::forget(self);
+        // SAFETY: The request is the caller's. All the ways out of the driver lead through here.
+        unsafe { release_budget::<T>(raw) };
+        raw
     }
 
     /// What is to be done.
@@ -175,6 +514,28 @@ impl<T: Operations> Request<T> {
         self.raw().__data_len
     }
 
+    /// The request's number in its hardware queue, below the queue's depth. Unique among the
+    /// requests in flight there.
+    #[inline(always)]
+    pub(crate) fn tag(&self) -> u32 {
+        // CAST: A request that was dispatched has a tag, which is not negative.
+        self.raw().tag.unsigned_abs()
+    }
+
+    /// The hardware queue that the request came through.
+    #[inline(always)]
+    pub(crate) fn hw_queue(&self) -> &HwQueue<T> {
+        // SAFETY: The hardware queue of a request lives as long as the request is in flight.
+        unsafe { HwQueue::of_request(self.raw()) }
+    }
+
+    /// The driver's own data of the request. It is made once and keeps what was last written to
+    /// it, whatever the tag was used for since.
+    #[inline(always)]
+    pub(crate) fn data(&self) -> &T::RequestData {
+        &self.pdu().data
+    }
+
     /// The memory to copy to or from, in the order of the device's sectors. Only for operations
     /// that carry data (read, write): together the segments are as long as [`Request::bytes`].
     #[inline(always)]
@@ -190,11 +551,67 @@ impl<T: Operations> Request<T> {
     /// Ends the request: its tag is free and its submitter is told.
     #[inline(always)]
     pub(crate) fn end(self, status: Status) {
-        let raw = self.raw.as_ptr();
-        mem::forget(self);
+        let raw = self.into_raw();
         // SAFETY: By the type's invariant the request is started and has not ended; `self` was
         // consumed, so nobody can end it again.
-        unsafe { bindings::blk_mq_end_request(raw, status.0) };
+        unsafe { bindings::blk_mq_end_request(raw.as_ptr(), status.0) };
+    }
+
+    /// Ends the request together with the others of the batch, which saves work for each of them;
+    /// or alone, where the block layer cannot batch it (an error, an I/O scheduler, a flush).
+    #[inline(always)]
+    pub(crate) fn end_batched(self, status: Status, batch: &mut CompletionBatch<'_>) {
+        let raw = self.into_raw();
+        // SAFETY: As in `end`: it ends with the batch or here. The batch's end lies within the
+        // callback that owns the batch.
+        unsafe {
+            if !bindings::rnullblk_add_to_batch(raw.as_ptr(), batch.raw, status != Status::OK) {
+                bindings::blk_mq_end_request(raw.as_ptr(), status.0);
+            }
+        }
+    }
+
+    /// Hands the request to [`Operations::complete`], which runs on the CPU that submitted it or
+    /// one near to that: in softirq context, in an interrupt, or in this very call.
+    #[inline(always)]
+    pub(crate) fn complete(self) {
+        const { assert!(T::HAS_COMPLETE, "`complete()` needs `Operations::complete`") };
+        let raw = self.raw;
+        // Still the driver's: the budget stays.
+        mem::forget(self);
+        // SAFETY: By the type's invariant; `complete` makes a new `Request` of it.
+        unsafe { bindings::blk_mq_complete_request(raw.as_ptr()) };
+    }
+
+    /// Gives the request back to the block layer, which queues it again after `delay_msec`.
+    pub(crate) fn requeue(self, delay_msec: u32) {
+        let queue = self.raw().q;
+        let raw = self.into_raw();
+        // SAFETY: By the type's invariant; the queue outlives its requests.
+        unsafe {
+            bindings::blk_mq_requeue_request(raw.as_ptr(), false);
+            // CAST: `unsigned long` is at least as wide as `u32`.
+            bindings::blk_mq_delay_kick_requeue_list(queue, delay_msec as c_ulong);
+        }
+    }
+
+    /// Leaves the request to the device: nobody owns it until it is taken by the id, or times
+    /// out.
+    pub(crate) fn park(self) -> CommandId {
+        let ticket = self.pdu().ticket.load(Relaxed);
+        let parkings = ticket.wrapping_add(2) & PARKINGS;
+        let ticket = (ticket & !(PARKINGS | PARKED)) | parkings;
+        let id = CommandId {
+            tag: self.tag(),
+            ticket,
+        };
+        let pdu: *const Pdu<T> = self.pdu();
+        // The budget stays with the request.
+        mem::forget(self);
+        // SAFETY: The request was owned until this very store, so its PDU is valid. The release
+        // pairs with the exchange of who claims it.
+        unsafe { (*pdu).ticket.store(ticket | PARKED, Release) };
+        id
     }
 }
 
@@ -204,7 +621,261 @@ impl<T: Operations> Drop for Request<T> {
     fn drop(&mut self) {
         kernel::warn_on!(true);
         // SAFETY: As in `end`; a value that is dropped cannot be used again.
-        unsafe { bindings::blk_mq_end_request(self.raw.as_ptr(), Status::IOERR.0) };
+        unsafe {
+            release_budget::<T>(self.raw);
+            bindings::blk_mq_end_request(self.raw.as_ptr(), Status::IOERR.0);
+        }
+    }
+}
+
+impl<T: Operations> HwQueue<T> {
+    /// Takes a parked request back. `None` if the id names none: the request was taken before, by
+    /// a timeout perhaps, or the id is another queue's, or of no tag at all.
+    ///
+    /// May be called in any context but NMI.
+    pub(crate) fn take(&self, id: CommandId) -> Option<Request<T>> {
+        let hctx = self.as_raw();
+        // SAFETY: The hardware queue is initialised as long as this value is there, and so are its
+        // tags. The lock keeps the memory of every request that the table names until it is let
+        // go; a request that we then own lives longer.
+        unsafe {
+            let lock = bindings::rnullblk_tags_read_lock(hctx);
+            let rq = NonNull::new(bindings::rnullblk_tag_to_rq(hctx, id.tag))
+                .and_then(|raw| claim(raw, id.ticket));
+            bindings::rnullblk_tags_read_unlock(hctx, lock);
+            rq
+        }
+    }
+}
+
+/// A parked request whose time is over. The driver claims it, or lets it wait longer.
+///
+/// # Invariants
+///
+/// `raw` is in flight and will not be reused as long as `'a`, the time of the callback.
+pub(crate) struct TimedOut<'a, T: Operations> {
+    raw: NonNull<bindings::request>,
+    _callback: PhantomData<(&'a (), T)>,
+}
+
+/// What a driver made of a timeout; see [`TimedOut`].
+pub(crate) struct TimeoutVerdict(bindings::blk_eh_timer_return);
+
+impl TimeoutVerdict {
+    pub(crate) fn as_raw(&self) -> bindings::blk_eh_timer_return {
+        self.0
+    }
+}
+
+impl<'a, T: Operations> TimedOut<'a, T> {
+    /// # Safety
+    ///
+    /// `raw` must be a request of a queue of `T` for which the block layer calls the timeout
+    /// callback.
+    pub(crate) unsafe fn from_raw(raw: NonNull<bindings::request>) -> Self {
+        // INVARIANT: The block layer holds a reference to it during the callback.
+        Self {
+            raw,
+            _callback: PhantomData,
+        }
+    }
+
+    /// The request, to look at.
+    pub(crate) fn look(&self) -> InFlight<'_, T> {
+        InFlight {
+            raw: self.raw,
+            _lifetime: PhantomData,
+        }
+    }
+
+    /// Lets the device have as much time again.
+    pub(crate) fn wait_longer(self) -> TimeoutVerdict {
+        TimeoutVerdict(bindings::blk_eh_timer_return_BLK_EH_RESET_TIMER)
+    }
+
+    /// Takes the request away from the device, whose late answer then finds nothing. If the
+    /// answer comes at this moment and wins, or the request is not the device's but in the
+    /// driver's hands, there is no request, and the verdict says so.
+    pub(crate) fn claim(self) -> (Option<Request<T>>, TimeoutVerdict) {
+        match self.look().take() {
+            Some(rq) => (
+                Some(rq),
+                TimeoutVerdict(bindings::blk_eh_timer_return_BLK_EH_DONE),
+            ),
+            None => (None, self.wait_longer()),
+        }
+    }
+}
+
+/// A request in flight that somebody else owns, to look at while nobody can reuse it: it may end
+/// at any moment.
+///
+/// # Invariants
+///
+/// `raw` is a request of a queue of `T`, to which the block layer holds a reference for the
+/// lifetime `'a`.
+pub(crate) struct InFlight<'a, T: Operations> {
+    raw: NonNull<bindings::request>,
+    _lifetime: PhantomData<(&'a (), T)>,
+}
+
+impl<T: Operations> InFlight<'_, T> {
+    /// # Safety
+    ///
+    /// `raw` must be a request of a queue of `T`, to which the block layer holds a reference for
+    /// the lifetime of the result.
+    pub(crate) unsafe fn from_raw(raw: NonNull<bindings::request>) -> Self {
+        // INVARIANT: This is the requirement of this function.
+        Self {
+            raw,
+            _lifetime: PhantomData,
+        }
+    }
+
+    /// What is to be done.
+    pub(crate) fn operation(&self) -> Operation {
+        // SAFETY: By the type's invariant; the field does not change while the reference is held.
+        Operation::from_raw(unsafe { (*self.raw.as_ptr()).cmd_flags })
+    }
+
+    /// The request's number in its hardware queue, or `None` if it has none at this moment.
+    pub(crate) fn tag(&self) -> Option<u32> {
+        // SAFETY: By the type's invariant. The block layer may change the field at any time.
+        let tag = unsafe { (&raw const (*self.raw.as_ptr()).tag).read_volatile() };
+        u32::try_from(tag).ok()
+    }
+
+    /// The driver's own data of the request.
+    pub(crate) fn data(&self) -> &T::RequestData {
+        // SAFETY: By the type's invariant.
+        unsafe { &(*Pdu::<T>::of(self.raw.as_ptr())).data }
+    }
+
+    /// The id under which it waits in the device, if it does.
+    pub(crate) fn command_id(&self) -> Option<CommandId> {
+        let ticket = self.ticket();
+        (ticket & PARKED != 0).then_some(CommandId {
+            tag: self.tag()?,
+            ticket: ticket & !PARKED,
+        })
+    }
+
+    /// The queue that it belongs to: several disks may share a tag set.
+    pub(crate) fn is_of_queue(&self, queue: *const bindings::request_queue) -> bool {
+        // SAFETY: By the type's invariant; the field does not change while the reference is held.
+        core::ptr::eq(unsafe { (*self.raw.as_ptr()).q }, queue)
+    }
+
+    /// Takes the request from the device, if it is parked: to end what a reset threw away.
+    pub(crate) fn take(&self) -> Option<Request<T>> {
+        // SAFETY: By the type's invariant the memory is valid.
+        unsafe { claim(self.raw, self.ticket() & !PARKED) }
+    }
+
+    fn ticket(&self) -> u64 {
+        // SAFETY: By the type's invariant the memory is valid.
+        unsafe { (*Pdu::<T>::of(self.raw.as_ptr())).ticket.load(Acquire) }
+    }
+}
+
+/// Requests that end together; see [`Request::end_batched`].
+///
+/// # Invariants
+///
+/// `raw` is valid for the lifetime `'a`, and its owner ends the requests in it.
+pub(crate) struct CompletionBatch<'a> {
+    raw: *mut bindings::io_comp_batch,
+    _owner: PhantomData<&'a mut ()>,
+}
+
+impl CompletionBatch<'_> {
+    /// # Safety
+    ///
+    /// `raw` must be null or valid for the lifetime of the result, and its owner must then end
+    /// what is in it.
+    pub(crate) unsafe fn from_raw(raw: *mut bindings::io_comp_batch) -> Self {
+        // INVARIANT: This is the requirement of this function.
+        Self {
+            raw,
+            _owner: PhantomData,
+        }
+    }
+
+    /// Runs `f` with a batch, and then ends what `f` put into it.
+    #[inline(always)]
+    pub(crate) fn with<R>(f: impl FnOnce(&mut CompletionBatch<'_>) -> R) -> R {
+        let mut raw: bindings::io_comp_batch = pin_init::zeroed();
+        // INVARIANT: It is valid until the end of this function, which ends the requests.
+        let result = f(&mut CompletionBatch {
+            raw: &mut raw,
+            _owner: PhantomData,
+        });
+        if !raw.req_list.head.is_null() {
+            // SAFETY: The batch has requests that were added by `end_batched`.
+            unsafe { bindings::blk_mq_end_request_batch(&mut raw) };
+        }
+        result
+    }
+}
+
+/// The requests of a plug, in order; see [`Operations::queue_rqs`]. Those that are left in it are
+/// queued one by one afterwards.
+///
+/// # Invariants
+///
+/// `raw` is a valid list of requests that the block layer offers to the driver.
+pub(crate) struct RequestList<'a, T: Operations> {
+    raw: &'a mut bindings::rq_list,
+    _operations: PhantomData<T>,
+}
+
+impl<'a, T: Operations> RequestList<'a, T> {
+    /// # Safety
+    ///
+    /// `raw` must be a list that the block layer gave to the `queue_rqs` callback of `T`.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(raw: &'a mut bindings::rq_list) -> Self {
+        // INVARIANT: This is the requirement of this function.
+        Self {
+            raw,
+            _operations: PhantomData,
+        }
+    }
+
+    /// Takes the first request out of the list, with the hardware queue it comes through.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<(&'a HwQueue<T>, Incoming<T>)> {
+        let raw = NonNull::new(self.raw.head)?;
+        // SAFETY: By the type's invariant the request is valid, and in a list this is the member
+        // of the union that is in use.
+        unsafe {
+            let link = &raw mut (*raw.as_ptr()).__bindgen_anon_1.rq_next;
+            self.raw.head = *link;
+            *link = core::ptr::null_mut();
+        }
+        if self.raw.head.is_null() {
+            self.raw.tail = core::ptr::null_mut();
+        }
+        // SAFETY: By the type's invariant, and the request is no longer in the list. Its hardware
+        // queue stays until the callback that owns the list has returned: see
+        // `TagSet::wait_for_callbacks`.
+        Some(unsafe {
+            (
+                HwQueue::of((*raw.as_ptr()).mq_hctx),
+                Incoming::from_raw(raw),
+            )
+        })
+    }
+
+    /// Puts a request back as the first one: it and those behind it are queued one by one.
+    pub(crate) fn put_back(&mut self, rq: Incoming<T>) {
+        let raw = rq.into_raw().as_ptr();
+        // SAFETY: The request is the driver's and in no list.
+        unsafe { (*raw).__bindgen_anon_1.rq_next = self.raw.head };
+        self.raw.head = raw;
+        if self.raw.tail.is_null() {
+            self.raw.tail = raw;
+        }
     }
 }
 

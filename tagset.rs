@@ -7,15 +7,35 @@
 use crate::{
     bindings,
     queue::{
+        Borrowed,
+        HwQueueKind,
         Operations,
         OperationsVTable, //
     },
+    request::{
+        InFlight,
+        Pdu, //
+    },
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     error::to_result,
+    new_mutex,
     prelude::*,
-    types::Opaque, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Mutex, //
+    },
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
 };
 
 /// Memory from whatever NUMA node the kernel thinks best.
@@ -33,57 +53,178 @@ pub(crate) fn online_cpus() -> u32 {
     unsafe { bindings::blk_mq_num_online_queues(0) }
 }
 
+/// How many hardware queues there are of each kind. A kind with none is served by the default
+/// queues; but without poll queues nothing is polled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HwQueues {
+    /// For all that no other queue is for; at least 1.
+    pub(crate) default: u32,
+    /// For reads alone.
+    pub(crate) read: u32,
+    /// For requests whose submitter polls.
+    pub(crate) poll: u32,
+}
+
+impl HwQueues {
+    /// Only queues for everything.
+    pub(crate) fn only(default: u32) -> Self {
+        Self {
+            default,
+            read: 0,
+            poll: 0,
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn total(&self) -> u32 {
+        self.default
+            .saturating_add(self.read)
+            .saturating_add(self.poll)
+    }
+
+    fn kinds(&self) -> [u32; 3] {
+        [self.default, self.read, self.poll]
+    }
+
+    /// As one word, which is read and written at once; each count is below 2^16.
+    fn pack(&self) -> u64 {
+        u64::from(self.default) | u64::from(self.read) << 16 | u64::from(self.poll) << 32
+    }
+
+    fn unpack(word: u64) -> Self {
+        let count = |shift: u32| u32::from((word >> shift & 0xffff) as u16);
+        Self {
+            default: count(0),
+            read: count(16),
+            poll: count(32),
+        }
+    }
+}
+
 /// What a tag set shall be. The set tells what it became, which can be less: see
 /// [`TagSet::hw_queues`] and [`TagSet::queue_depth`].
 pub(crate) struct TagSetOptions {
-    /// Hardware queues, at least 1. The kernel makes no more than [`max_hw_queues`].
-    pub(crate) hw_queues: u32,
+    /// The hardware queues. If there are only default ones, the kernel makes no more than
+    /// [`max_hw_queues`].
+    pub(crate) hw_queues: HwQueues,
     /// Requests in flight on each hardware queue, 1 to [`TagSetOptions::MAX_QUEUE_DEPTH`]. The
     /// kernel halves it until the requests fit into memory.
     pub(crate) queue_depth: u32,
-    /// The NUMA node of the requests' memory, or [`NO_NODE`].
+    /// Of these, how many are kept for [internal requests](crate::admin::InternalRequest) that ask
+    /// for a reserved one. Fewer than `queue_depth`.
+    pub(crate) reserved_tags: u32,
+    /// The NUMA node of the requests' memory; [`NO_NODE`]: of each queue's CPUs.
     pub(crate) numa_node: i32,
+    /// The time in milliseconds after which [`Operations::timeout`] is called; 0: 30 seconds.
+    /// Users change it in sysfs (`queue/io_timeout`).
+    pub(crate) timeout_msec: u32,
+    /// [`Operations::queue_rq`] may sleep.
+    pub(crate) blocking: bool,
     /// Start without an I/O scheduler even with a single queue, where the kernel would pick
     /// mq-deadline. Users can still choose one in sysfs.
     pub(crate) no_sched_by_default: bool,
+    /// All hardware queues draw from the same `queue_depth` tags, as those of a SCSI host do.
+    pub(crate) shared_between_queues: bool,
 }
 
 impl TagSetOptions {
     /// The deepest queue that blk-mq has.
     pub(crate) const MAX_QUEUE_DEPTH: u32 = bindings::BLK_MQ_MAX_DEPTH;
+
+    /// The least that a driver has to say; the rest is off, or left to the kernel.
+    pub(crate) fn new(hw_queues: HwQueues, queue_depth: u32) -> Self {
+        Self {
+            hw_queues,
+            queue_depth,
+            reserved_tags: 0,
+            numa_node: NO_NODE,
+            timeout_msec: 0,
+            blocking: false,
+            no_sched_by_default: false,
+            shared_between_queues: false,
+        }
+    }
+
+    fn flags(&self) -> u32 {
+        let mut flags = 0;
+        if self.blocking {
+            flags |= bindings::BLK_MQ_F_BLOCKING;
+        }
+        if self.no_sched_by_default {
+            flags |= bindings::BLK_MQ_F_NO_SCHED_BY_DEFAULT;
+        }
+        if self.shared_between_queues {
+            flags |= bindings::BLK_MQ_F_TAG_HCTX_SHARED;
+        }
+        flags
+    }
+
+    /// What the kernel would cut, or take without a word, is refused.
+    fn check(&self) -> Result {
+        let depth = 1..=Self::MAX_QUEUE_DEPTH;
+        let queues = 1..=u32::from(u16::MAX);
+        let is_valid = depth.contains(&self.queue_depth)
+            && self.reserved_tags < self.queue_depth
+            && self.hw_queues.default != 0
+            && queues.contains(&self.hw_queues.total());
+        is_valid.then_some(()).ok_or(EINVAL)
+    }
 }
 
-/// The hardware queues of a host with their tags, and the driver's callbacks: `struct
+/// The hardware queues of a host with their tags, the driver's callbacks, and its data: `struct
 /// blk_mq_tag_set`.
 ///
-/// A disk keeps its tag set alive, so a tag set is made in an [`Arc`](kernel::sync::Arc).
+/// A disk keeps its tag set alive, so a tag set is made in an [`Arc`](kernel::sync::Arc). Several
+/// disks may use it, as the logical units of one host do: then they share its tags.
 ///
 /// # Examples
 ///
 /// ```ignore
 /// let options = TagSetOptions {
-///     hw_queues: online_cpus(),
-///     queue_depth: 128,
-///     numa_node: NO_NODE,
 ///     no_sched_by_default: true,
+///     ..TagSetOptions::new(HwQueues::only(online_cpus()), 128)
 /// };
-/// let tagset = Arc::pin_init(TagSet::<MyDriver>::new(options), GFP_KERNEL)?;
+/// let tagset = Arc::pin_init(TagSet::<MyDriver>::new(options, host_data), GFP_KERNEL)?;
 /// ```
 ///
 /// # Invariants
 ///
-/// `inner` was set up by `blk_mq_alloc_tag_set` with `T`'s vtable.
+/// - `inner`, the first field, was set up by `blk_mq_alloc_tag_set` with `T`'s vtable.
+/// - `data` comes from `T::TagSetData::into_foreign`, and is this value's.
 #[pin_data(PinnedDrop)]
+#[repr(C)]
 pub(crate) struct TagSet<T: Operations> {
     #[pin]
     inner: Opaque<bindings::blk_mq_tag_set>,
-    _operations: PhantomData<T>,
+    data: TagSetData<T>,
+    /// The queues that are mapped when the kernel has made so many; packed.
+    wanted: Atomic<u64>,
+    /// The queues that are mapped otherwise: those before a change, which may fail. Packed.
+    fallback: Atomic<u64>,
+    /// Held while hardware queues are added or removed, and while somebody looks at all of them.
+    #[pin]
+    change: Mutex<()>,
+}
+
+/// The driver's data in a tag set.
+///
+/// # Invariants
+///
+/// The pointer comes from `T::TagSetData::into_foreign`, and is this value's.
+struct TagSetData<T: Operations>(*mut c_void, PhantomData<T>);
+
+impl<T: Operations> Drop for TagSetData<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type's invariant; nothing borrows it any more, because all that does
+        // needs the tag set.
+        drop(unsafe { T::TagSetData::from_foreign(self.0) });
+    }
 }
 
 // SAFETY: The tag set is an object of the kernel that synchronises itself; nothing of it is bound
-// to a thread.
+// to a thread, and the driver's data is `Send`.
 unsafe impl<T: Operations> Send for TagSet<T> {}
-// SAFETY: As above; through a shared reference it can only be read or given to the kernel.
+// SAFETY: As above, and the driver's data is `Sync`.
 unsafe impl<T: Operations> Sync for TagSet<T> {}
 
 impl<T: Operations> TagSet<T> {
@@ -91,56 +232,192 @@ impl<T: Operations> TagSet<T> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for no queue or a depth out of range, `ENOMEM`.
-    pub(crate) fn new(options: TagSetOptions) -> impl PinInit<Self, Error> {
-        let flags = if options.no_sched_by_default {
-            bindings::BLK_MQ_F_NO_SCHED_BY_DEFAULT
-        } else {
-            0
+    /// `EINVAL` for no queue, a depth out of range, or as many reserved tags as there are;
+    /// `ENOMEM`; what [`Operations::init_request`] returns, as `ENOMEM`.
+    pub(crate) fn new(options: TagSetOptions, data: T::TagSetData) -> impl PinInit<Self, Error> {
+        // INVARIANT: It is from `into_foreign`.
+        let data = TagSetData(data.into_foreign(), PhantomData);
+        let queues = options.hw_queues;
+        let nr_maps = match (queues.read, queues.poll) {
+            (0, 0) => 1,
+            (_, 0) => 2,
+            _ => 3,
         };
-        let set = bindings::blk_mq_tag_set {
+        let set = options.check().map(|()| bindings::blk_mq_tag_set {
             ops: OperationsVTable::<T>::build(),
-            nr_maps: 1,
-            nr_hw_queues: options.hw_queues,
+            nr_maps,
+            nr_hw_queues: queues.total(),
             queue_depth: options.queue_depth,
+            reserved_tags: options.reserved_tags,
+            cmd_size: Pdu::<T>::SIZE,
             numa_node: options.numa_node,
-            flags,
+            // SAFETY: The function converts a number.
+            timeout: unsafe { bindings::rnullblk_msecs_to_jiffies(options.timeout_msec) },
+            flags: options.flags(),
             ..pin_init::zeroed()
-        };
-        let depth_is_valid = (1..=TagSetOptions::MAX_QUEUE_DEPTH).contains(&options.queue_depth);
+        });
 
+        // The set comes last: its making calls the driver, which may look at all the rest.
         try_pin_init!(Self {
-            _: {
-                // The kernel would cut a depth that is too large with no more than a log line.
-                if !depth_is_valid {
-                    return Err(EINVAL);
-                }
-            },
+            data,
+            wanted: Atomic::new(queues.pack()),
+            fallback: Atomic::new(queues.pack()),
+            change <- new_mutex!(()),
             inner <- Opaque::try_ffi_init(move |slot: *mut bindings::blk_mq_tag_set| {
                 // SAFETY: `slot` is valid for writes.
-                unsafe { slot.write(set) };
+                unsafe { slot.write(set?) };
                 // SAFETY: `slot` is pinned and holds a set with a vtable; all that it does not
                 // name is zero, as the function wants it.
                 to_result(unsafe { bindings::blk_mq_alloc_tag_set(slot) })
             }),
-            _operations: PhantomData,
-        })
+        }? Error)
     }
 
-    /// How many hardware queues there are.
-    pub(crate) fn hw_queues(&self) -> u32 {
+    /// The tag set that `set` is part of.
+    ///
+    /// # Safety
+    ///
+    /// `set` must be the first field of a `TagSet<T>`, all of whose other fields are initialised,
+    /// and which lives as long as `'a`.
+    pub(crate) unsafe fn from_raw<'a>(set: *mut bindings::blk_mq_tag_set) -> &'a Self {
+        // SAFETY: By the requirement of this function and the layout of the type.
+        unsafe { &*set.cast() }
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::blk_mq_tag_set {
+        self.inner.get()
+    }
+
+    /// The driver's data.
+    pub(crate) fn data(&self) -> Borrowed<'_, T::TagSetData> {
+        // SAFETY: By the type's invariant; the data lives as long as this value.
+        unsafe { T::TagSetData::borrow(self.data.0) }
+    }
+
+    /// How many hardware queues there are, of each kind.
+    pub(crate) fn hw_queues(&self) -> HwQueues {
+        let mut queues = HwQueues::unpack(self.wanted.load(Relaxed));
         // SAFETY: By the type's invariant the set is valid.
-        unsafe { (*self.as_raw()).nr_hw_queues }
+        let total = unsafe { (*self.as_raw()).nr_hw_queues };
+        if queues.total() != total {
+            queues = HwQueues::unpack(self.fallback.load(Relaxed));
+        }
+        if queues.total() != total {
+            // The kernel cut the number; it does so only where all are of one kind.
+            queues = HwQueues::only(total);
+        }
+        queues
     }
 
-    /// How many requests each of them can have in flight.
+    /// How many requests each of them can have in flight, reserved ones included.
     pub(crate) fn queue_depth(&self) -> u32 {
         // SAFETY: By the type's invariant the set is valid.
         unsafe { (*self.as_raw()).queue_depth }
     }
 
-    pub(crate) fn as_raw(&self) -> *mut bindings::blk_mq_tag_set {
-        self.inner.get()
+    /// Whether the number of hardware queues is being changed, or was ever.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.wanted.load(Relaxed) != self.fallback.load(Relaxed)
+    }
+
+    /// Waits until each callback that has begun has returned. To be called before hardware queues
+    /// go, when the disk is frozen: its requests have ended then and no callback begins, but one
+    /// that ended the last request may still be looking at its queue.
+    pub(crate) fn wait_for_callbacks(&self) {
+        // SAFETY: By the type's invariant the set is valid. Callbacks run as readers of RCU or, if
+        // the set is blocking, of its SRCU, those that complete requests always of the first.
+        unsafe {
+            bindings::synchronize_rcu();
+            if (*self.as_raw()).flags & bindings::BLK_MQ_F_BLOCKING != 0 {
+                bindings::blk_mq_wait_quiesce_done(self.as_raw());
+            }
+        }
+    }
+
+    /// The maps of CPUs to hardware queues, for the `map_queues` callback: by default each kind's
+    /// CPUs are spread evenly over its queues, those of a NUMA node together.
+    pub(crate) fn maps(&self) -> QueueMaps<'_> {
+        let mut maps = QueueMaps {
+            // SAFETY: In the callback the kernel leaves the maps to the driver alone.
+            set: unsafe { &mut *self.as_raw() },
+        };
+        let mut offset = 0;
+        for (kind, count) in self.hw_queues().kinds().into_iter().enumerate() {
+            maps.spread(kind, offset, count);
+            offset += count;
+        }
+        maps
+    }
+
+    /// Changes the number of hardware queues of all the disks of the set, while they are in use:
+    /// requests wait meanwhile. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for no default queue, more than there are CPUs, or a kind that the set was not
+    /// made with; `ENOMEM`, and then everything is as it was.
+    pub(crate) fn set_hw_queues(&self, queues: HwQueues) -> Result {
+        let _change = self.change.lock();
+        let before = self.hw_queues();
+        // SAFETY: By the type's invariant the set is valid.
+        let maps = unsafe { (*self.as_raw()).nr_maps };
+        let most = max_hw_queues();
+        if queues == before {
+            return Ok(());
+        }
+        let is_valid = queues.default != 0
+            && queues.kinds().iter().all(|count| *count <= most)
+            && (maps > 2 || queues.poll == 0)
+            && (maps > 1 || queues.read == 0);
+        let total = i32::try_from(queues.total())?;
+        if !is_valid {
+            return Err(EINVAL);
+        }
+
+        self.fallback.store(before.pack(), Relaxed);
+        self.wanted.store(queues.pack(), Relaxed);
+        // SAFETY: By the type's invariant the set is valid. The function takes the locks it needs.
+        unsafe { bindings::blk_mq_update_nr_hw_queues(self.as_raw(), total) };
+
+        // SAFETY: As above.
+        if unsafe { (*self.as_raw()).nr_hw_queues } != queues.total() {
+            self.wanted.store(before.pack(), Relaxed);
+            return Err(ENOMEM);
+        }
+        Ok(())
+    }
+
+    /// Runs `f` while no hardware queue comes or goes.
+    pub(crate) fn with_steady_queues<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _change = self.change.lock();
+        f()
+    }
+
+    /// Looks at each request that is started and not ended, on all the disks of the set; for
+    /// statistics, or to take from the device what a reset threw away. `f` must not sleep.
+    pub(crate) fn for_each_in_flight<F: FnMut(InFlight<'_, T>)>(&self, mut f: F) {
+        /// # Safety
+        ///
+        /// `f` must point to an `F`, and `rq` be a request of a tag set of `T`.
+        unsafe extern "C" fn look<T: Operations, F: FnMut(InFlight<'_, T>)>(
+            rq: *mut bindings::request,
+            f: *mut c_void,
+        ) -> bool {
+            // SAFETY: By the requirement of this function; the block layer holds a reference to
+            // the request during the call.
+            unsafe { (*f.cast::<F>())(InFlight::from_raw(NonNull::new_unchecked(rq))) };
+            true
+        }
+
+        // SAFETY: By the type's invariant the set is valid, and `f` lives until the function
+        // returns.
+        unsafe {
+            bindings::blk_mq_tagset_busy_iter(
+                self.as_raw(),
+                Some(look::<T, F>),
+                (&raw mut f).cast(),
+            )
+        };
     }
 }
 
@@ -150,5 +427,47 @@ impl<T: Operations> PinnedDrop for TagSet<T> {
         // SAFETY: By the type's invariant the set is valid. Its disks each hold a reference to
         // it, so there is none any more.
         unsafe { bindings::blk_mq_free_tag_set(self.as_raw()) };
+    }
+}
+
+/// Which hardware queue serves which CPU, for each kind of queue; see [`Operations::map_queues`].
+pub(crate) struct QueueMaps<'a> {
+    set: &'a mut bindings::blk_mq_tag_set,
+}
+
+impl QueueMaps<'_> {
+    /// Spreads the CPUs over the `count` queues from `offset` on.
+    fn spread(&mut self, kind: usize, offset: u32, count: u32) {
+        let Some(map) = self.set.map.get_mut(kind) else {
+            return;
+        };
+        map.queue_offset = offset;
+        map.nr_queues = count;
+        if count != 0 && !map.mq_map.is_null() {
+            // SAFETY: The map has an entry for each CPU, and at least one queue.
+            unsafe { bindings::blk_mq_map_queues(map) };
+        }
+    }
+
+    /// Lets the queue number `index` of `kind`, counted from 0 within the kind, serve `cpu`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no such queue, or no such CPU.
+    pub(crate) fn assign(&mut self, kind: HwQueueKind, cpu: u32, index: u32) -> Result {
+        let map = match kind {
+            HwQueueKind::Default => &mut self.set.map[0],
+            HwQueueKind::Read => &mut self.set.map[1],
+            HwQueueKind::Poll => &mut self.set.map[2],
+        };
+        // SAFETY: The variable is set once, at boot.
+        let cpus = unsafe { bindings::nr_cpu_ids };
+        if map.mq_map.is_null() || index >= map.nr_queues || cpu >= cpus {
+            return Err(EINVAL);
+        }
+        // SAFETY: The map has an entry for each CPU.
+        // CAST: `usize` is at least as wide as `u32`.
+        unsafe { *map.mq_map.add(cpu as usize) = map.queue_offset + index };
+        Ok(())
     }
 }

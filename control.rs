@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What debugfs shows of a RAM disk, and what can be done to it there.
+//!
+//! Below `/sys/kernel/debug/rnullblk/NAME/`:
+//!
+//! | file | read | write |
+//! |---|---|---|
+//! | `queues` | a table of counters, a line a hardware queue | |
+//! | `in_flight` | how many requests are started, and how many of these wait in the device | |
+//! | `submit_queues` | how many queues there are for what is not polled | how many there shall be |
+//! | `poll_queues` | how many poll queues there are | how many there shall be |
+//! | `pull_out` | | anything: the device is gone, as if pulled |
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    counters::Counters,
+    device::RamDisk,
+    tagset::HwQueues, //
+};
+use kernel::{
+    debugfs,
+    fmt,
+    prelude::*,
+    uaccess::UserSliceReader, //
+};
+
+/// A RAM disk with its directory. Dropping it first removes the directory, then the disk.
+pub(crate) type ShownRamDisk = Pin<KBox<debugfs::Scope<RamDisk>>>;
+
+/// Makes the directory `name` for `disk` in `parent`.
+///
+/// # Errors
+///
+/// `ENOMEM` for the disk's new place. That a directory cannot be made is no error.
+pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<ShownRamDisk> {
+    let scope = parent.scope(disk, name, |disk, dir| {
+        dir.read_callback_file(c"queues", disk, &show_queues);
+        dir.read_callback_file(c"in_flight", disk, &show_in_flight);
+        dir.read_write_callback_file(
+            c"submit_queues",
+            disk,
+            &|disk, f| writeln!(f, "{}", hw_queues(disk).default),
+            &|disk, text| {
+                let default = read_number(text)?;
+                change_hw_queues(disk, |now| HwQueues { default, ..now })
+            },
+        );
+        dir.read_write_callback_file(
+            c"poll_queues",
+            disk,
+            &|disk, f| writeln!(f, "{}", hw_queues(disk).poll),
+            &|disk, text| {
+                let poll = read_number(text)?;
+                change_hw_queues(disk, |now| HwQueues { poll, ..now })
+            },
+        );
+        dir.write_only_callback_file(c"pull_out", disk, &|disk, _text| {
+            disk.pull_out();
+            Ok(())
+        });
+    });
+    KBox::pin_init(scope, GFP_KERNEL)
+}
+
+fn show_queues(disk: &RamDisk, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "queue node")?;
+    Counters::show_names(f)?;
+    writeln!(f)?;
+
+    let mut result = Ok(());
+    disk.disk().for_each_hw_queue(|hw| {
+        if result.is_ok() {
+            let (index, node) = (hw.index(), hw.numa_node());
+            result = f.write_fmt(fmt!("{index:>5} {node:>4}{}\n", hw.counters));
+        }
+    });
+    result
+}
+
+fn show_in_flight(disk: &RamDisk, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (mut started, mut waiting) = (0, 0);
+    disk.disk().for_each_in_flight(|rq| {
+        started += 1;
+        waiting += u32::from(rq.command_id().is_some());
+    });
+    writeln!(f, "{started} started, {waiting} of them wait in the device")
+}
+
+fn hw_queues(disk: &RamDisk) -> HwQueues {
+    disk.disk().tagset().hw_queues()
+}
+
+fn change_hw_queues(disk: &RamDisk, change: impl FnOnce(HwQueues) -> HwQueues) -> Result {
+    let queues = change(hw_queues(disk));
+    disk.disk().tagset().set_hw_queues(queues)
+}
+
+/// The number that a user wrote.
+fn read_number(text: &mut UserSliceReader) -> Result<u32> {
+    let mut digits = [0; 16];
+    let digits = digits.get_mut(..text.len()).ok_or(EINVAL)?;
+    text.read_slice(digits)?;
+    let digits = core::str::from_utf8(digits).map_err(|_| EINVAL)?;
+    digits.trim().parse().map_err(|_| EINVAL)
+}
