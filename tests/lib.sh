@@ -140,6 +140,14 @@ fails_with() {
     }
 }
 
+# counter NAME [QUEUE]: a number of rblk0's table of counters, of one hardware queue or over all.
+counter() {
+    awk -v name="$1" -v queue="${2-}" '
+        NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) column = i; next }
+        queue == "" || $1 == queue { sum += $column }
+        END { if (!column) exit 1; printf "%d\n", sum }' "$DEBUGFS/rblk0/queues"
+}
+
 # mount_dir [NAME]: prints a directory to mount something on; it is unmounted at the end.
 mount_dir() {
     mkdir -p "$WORK/${1:-mnt}"
