@@ -173,6 +173,8 @@ pub(crate) struct Device {
     /// `None` if there are none on the I/O path.
     faults: Option<Faults>,
     init_hctx_fault: Fault,
+    /// 1 if the device was pulled out.
+    is_gone: Atomic<u32>,
     /// The clock of the completion rings.
     epoch: Instant<Monotonic>,
 }
@@ -227,6 +229,7 @@ impl Device {
             has_poll_queues: hw_queues.poll != 0,
             faults: has_faults.then_some(faults),
             init_hctx_fault: Fault::new(config.faults.init_hctx, seed.wrapping_add(2)),
+            is_gone: Atomic::new(0),
             epoch: Instant::now(),
         })
     }
@@ -283,6 +286,10 @@ impl Device {
     ) {
         let operation = rq.operation();
         hw.counters.count_queued(operation, rq.is_fua());
+        if self.is_gone.load(Relaxed) != 0 {
+            hw.counters.errors.add(1);
+            return rq.end(Status::IOERR);
+        }
         let status = self.serve(&rq, operation);
         if status != Status::OK {
             hw.counters.errors.add(1);
@@ -415,7 +422,8 @@ impl Operations for RamDiskOperations {
         info: &HwQueueInfo,
     ) -> impl PinInit<HwData, Error> {
         // Twice the depth: beside the answers there may be late ones that nobody waits for.
-        let ring = if device.init_hctx_fault.strikes(0) {
+        // A queue has no bytes: each one counts as one.
+        let ring = if device.init_hctx_fault.strikes(1) {
             Err(EFAULT)
         } else if device.ends_inline && !device.has_poll_queues {
             Ok(None)
@@ -446,7 +454,7 @@ impl Operations for RamDiskOperations {
         _is_last: bool,
     ) -> Result<(), Refused> {
         if let Some(faults) = &device.faults {
-            if faults.requeue.strikes(0) {
+            if faults.requeue.strikes(rq.bytes()) {
                 return faults.give_back(rq, hw);
             }
         }
@@ -583,9 +591,13 @@ impl RamDisk {
         &self.disk
     }
 
-    /// The device is pulled out: whatever it was asked for fails, now and from now on.
+    /// The device is pulled out: whatever it was asked for fails, now and from now on. Some tasks
+    /// have passed the block layer's gate by then and only wait for a tag: those meet the flag.
     pub(crate) fn pull_out(&self) {
+        self.disk.data().is_gone.store(1, Relaxed);
         self.disk.mark_dead();
+        // A callback that did not see the flag has left its request in the device when this returns.
+        let _quiesced = self.disk.quiesce();
         self.disk.for_each_in_flight(|rq| {
             if let Some(rq) = rq.take() {
                 rq.end(Status::IOERR);

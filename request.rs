@@ -376,6 +376,13 @@ impl<T: Operations> Incoming<T> {
         unsafe { HwQueue::of_request(self.raw.as_ref()) }
     }
 
+    /// The length of the range in bytes; see [`Request::bytes`].
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> u32 {
+        // SAFETY: By the type's invariant the request is valid.
+        unsafe { self.raw.as_ref() }.__data_len
+    }
+
     /// Takes the request on: the timeout begins to run.
     #[inline(always)]
     pub(crate) fn start(self) -> Request<T> {
