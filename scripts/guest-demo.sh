@@ -54,10 +54,10 @@ run 'fio --name=verify --directory=/mnt --rw=randwrite --bs=4k --size=8m --numjo
     grep -E "err=|read:|write:|IOPS"'
 
 step "what each hardware queue did"
-cat >/tmp/turned.awk <<'END'
+cat >/tmp/turned.awk <<'EOF'
 { for (i = 1; i <= NF; i++) line[i] = line[i] sprintf(NR == 1 ? "%-13s" : "%9s", $i) }
 END { for (i = 1; i in line; i++) print line[i] }
-END
+EOF
 run 'awk -f /tmp/turned.awk /sys/kernel/debug/rnullblk/rblk0/queues  # a column a queue'
 
 step "free space given back, file system checked"

@@ -7,6 +7,7 @@ missing=
 need() { # need PACKAGE FILE-OR-PROGRAM
     [ -e "$2" ] || command -v "$2" >/dev/null || missing="$missing $1"
 }
+need mount mount
 need mmdebstrap mmdebstrap
 need debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg
 need ca-certificates /etc/ssl/certs/ca-certificates.crt
@@ -18,6 +19,7 @@ command -v apt-get >/dev/null ||
     die "please install$missing: there is no apt-get here that could do it"
 become_root "$@"
 
+# Not contained: an apt that began to install must be let finish.
 # shellcheck disable=SC2086,SC2016 # one word for each package; expanded inside
 long "installing$missing" sh -euc '
     apt-get -q update

@@ -34,7 +34,7 @@ become_root() {
     command -v sudo >/dev/null || die "this needs root: run it as root, or install sudo"
     set -- "$0" "$@"
     for variable in RNULLBLK_CACHE RNULLBLK_MIRROR KERNEL FLAVOUR RNULLBLK_PROGRESS \
-        VM_ACCEL VM_CPUS VM_MEMORY VM_SILENCE VM_SECONDS TEST_SECONDS RNULLBLK_TESTS TMPDIR V; do
+        VM_ACCEL VM_CPUS VM_MEMORY_MIB VM_NODES VM_SILENCE VM_SECONDS TEST_SECONDS RNULLBLK_TESTS TMPDIR V; do
         eval "value=\${$variable-}"
         [ -z "$value" ] || set -- "$variable=$value" "$@"
     done
@@ -68,7 +68,7 @@ long() {
     long_start=$(date +%s)
     long_said=0
     long_next=15
-    (contained "$@") >"$long_log" 2>&1 </dev/null &
+    ("$@") >"$long_log" 2>&1 </dev/null &
     long_pid=$!
     while kill -0 "$long_pid" 2>/dev/null; do
         sleep 0.5
@@ -129,7 +129,7 @@ build_once() {
     if [ ! -e "$once_path" ]; then
         rm -rf --one-file-system "$once_path.tmp"
         mkdir "$once_path.tmp"
-        long "$once_what" "$@" "$once_path.tmp"
+        long "$once_what" contained "$@" "$once_path.tmp"
         mv "$once_path.tmp" "$once_path"
     fi
     exec 9>&-

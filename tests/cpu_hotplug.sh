@@ -38,6 +38,8 @@ verified_io() { # verified_io OPTION...: some seconds of it
     }
 }
 
+io_is_going_on() { [ "$(counter writes)" -gt 0 ]; }
+
 io_until_done() {
     while [ ! -e "$WORK/done" ]; do
         verified_io "$@"
@@ -53,7 +55,7 @@ under_io() { # under_io TIMES FIO-OPTION...
     io_until_done "$@" &
     io_pid=$!
     trap 'touch "$WORK/done"; wait "$io_pid"' EXIT # of this check
-    wait_for 10 grep -qv '^0 started' "$DEBUGFS/rblk0/in_flight"
+    wait_for 20 io_is_going_on
     off_and_on "$times"
     touch "$WORK/done"
     wait "$io_pid"

@@ -60,6 +60,8 @@ verified_io() { # verified_io OPTION...: some seconds of it
     }
 }
 
+io_is_going_on() { [ "$(counter writes)" -gt 0 ]; }
+
 io_until_done() {
     passes=0
     while [ ! -e "$WORK/done" ]; do
@@ -81,7 +83,7 @@ under_io() {
     io_until_done "$@" &
     io_pid=$!
     trap 'touch "$WORK/done"; wait "$io_pid"' EXIT # of this check
-    wait_for 10 grep -qv '^0 started' "$DEBUGFS/rblk0/in_flight"
+    wait_for 20 io_is_going_on
     $under_command
     touch "$WORK/done"
     wait "$io_pid"

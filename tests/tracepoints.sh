@@ -124,9 +124,9 @@ ext4_mount() { # ext4_mount PARAMETER=VALUE...
     sync
     remember
     start_trace
-    mount -o discard /dev/rblk0 "$MNT"
+    mount /dev/rblk0 "$MNT"
     dd if=/dev/zero of="$MNT/file" bs=64k count=16 conv=fsync status=none
-    rm "$MNT/file"
+    fstrim "$MNT"
     umount "$MNT"
     stop_trace
     all_completed
