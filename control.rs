@@ -93,8 +93,7 @@ fn hw_queues(disk: &RamDisk) -> HwQueues {
 }
 
 fn change_hw_queues(disk: &RamDisk, change: impl FnOnce(HwQueues) -> HwQueues) -> Result {
-    let queues = change(hw_queues(disk));
-    disk.disk().tagset().set_hw_queues(queues)
+    disk.disk().tagset().change_hw_queues(change)
 }
 
 /// The number that a user wrote.

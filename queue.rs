@@ -39,6 +39,10 @@ use kernel::{
     error::from_result,
     prelude::*,
     seq_file::SeqFile,
+    sync::atomic::{
+        Atomic,
+        Full, //
+    },
     types::{
         ForeignOwnable,
         Opaque, //
@@ -160,8 +164,8 @@ pub(crate) trait Operations: Sized + 'static {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// A piece of the disk's budget for a request, or `None` if there is none left: then the block
-    /// layer tries again when a request ended. Goes together with [`put_budget`](Self::put_budget),
+    /// A piece of the disk's budget for a request, or `None` if there is none left: then it is
+    /// asked again when a piece came back. Goes together with [`put_budget`](Self::put_budget),
     /// and not with [`queue_rqs`](Self::queue_rqs), for which the block layer takes no budget.
     fn get_budget(_disk: Borrowed<'_, Self::QueueData>) -> Option<Budget> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
@@ -244,6 +248,8 @@ pub(crate) enum HwQueueKind {
 #[pin_data(PinnedDrop)]
 pub(crate) struct HwQueue<T: Operations> {
     hctx: NonNull<bindings::blk_mq_hw_ctx>,
+    /// Of a disk's first queue: 1 if the disk was refused a budget since one came back.
+    starved: Atomic<u32>,
     #[pin]
     timer: Opaque<bindings::hrtimer>,
     #[pin]
@@ -267,6 +273,7 @@ impl<T: Operations> HwQueue<T> {
         let disk = unsafe { OperationsVTable::<T>::disk_data(hctx.as_ptr()) };
         let init = try_pin_init!(Self {
             hctx,
+            starved: Atomic::new(0),
             timer <- Opaque::ffi_init(|timer| {
                 // SAFETY: The timer is valid for writes and pinned with this value.
                 unsafe {
@@ -302,6 +309,32 @@ impl<T: Operations> HwQueue<T> {
     pub(crate) unsafe fn of<'a>(hctx: *mut bindings::blk_mq_hw_ctx) -> &'a Self {
         // SAFETY: By the requirement of this function and the type's invariant.
         unsafe { &*(*hctx).driver_data.cast::<Self>() }
+    }
+
+    /// The first hardware queue of a disk.
+    ///
+    /// # Safety
+    ///
+    /// `queue` must be a queue of `T` whose hardware queues stay as long as `'a`.
+    unsafe fn first<'a>(queue: *mut bindings::request_queue) -> &'a Self {
+        // SAFETY: By the requirement of this function; each queue has a first hardware queue.
+        unsafe { Self::of(bindings::rnullblk_queue_hctx(queue, 0)) }
+    }
+
+    /// Gives a piece of budget back, and has the block layer try again if it was refused one: it
+    /// does not do so by itself.
+    ///
+    /// # Safety
+    ///
+    /// As [`HwQueue::first`].
+    pub(crate) unsafe fn put_budget(queue: *mut bindings::request_queue, budget: Budget) {
+        // SAFETY: By the requirement of this function.
+        unsafe {
+            T::put_budget(OperationsVTable::<T>::queue_data(queue), budget);
+            if Self::first(queue).starved.xchg(0, Full) != 0 {
+                bindings::blk_mq_run_hw_queues(queue, true);
+            }
+        }
     }
 
     /// The hardware queue of a request that is the driver's.
@@ -575,7 +608,15 @@ impl<T: Operations> OperationsVTable<T> {
     /// See [`OperationsVTable`].
     unsafe extern "C" fn get_budget_callback(queue: *mut bindings::request_queue) -> c_int {
         // SAFETY: By the requirement of this function.
-        T::get_budget(unsafe { Self::queue_data(queue) }).map_or(-1, Budget::into_token)
+        let get = || T::get_budget(unsafe { Self::queue_data(queue) });
+        get()
+            .or_else(|| {
+                // SAFETY: As above.
+                unsafe { HwQueue::<T>::first(queue) }.starved.xchg(1, Full);
+                // What came back before that nobody knew to be wanted.
+                get()
+            })
+            .map_or(-1, Budget::into_token)
     }
 
     /// # Safety
@@ -584,7 +625,7 @@ impl<T: Operations> OperationsVTable<T> {
     unsafe extern "C" fn put_budget_callback(queue: *mut bindings::request_queue, token: c_int) {
         if let Some(budget) = Budget::from_token(token) {
             // SAFETY: By the requirement of this function.
-            T::put_budget(unsafe { Self::queue_data(queue) }, budget);
+            unsafe { HwQueue::<T>::put_budget(queue, budget) };
         }
     }
 

@@ -57,7 +57,6 @@ use kernel::{
         Relaxed,
         Release, //
     },
-    types::ForeignOwnable, //
 };
 
 /// What a request asks for.
@@ -309,9 +308,8 @@ unsafe fn release_budget<T: Operations>(raw: NonNull<bindings::request>) {
     // SAFETY: By the requirement of this function.
     let pdu = unsafe { &*Pdu::<T>::of(raw.as_ptr()) };
     if let Some(budget) = Budget::from_token(pdu.budget.xchg(-1, Relaxed)) {
-        // SAFETY: As above; the queue's data is valid as long as it has requests.
-        let disk = unsafe { T::QueueData::borrow((*raw.as_ref().q).queuedata) };
-        T::put_budget(disk, budget);
+        // SAFETY: As above; the queue is there as long as it has requests.
+        unsafe { HwQueue::<T>::put_budget(raw.as_ref().q, budget) };
     }
 }
 

@@ -349,16 +349,17 @@ impl<T: Operations> TagSet<T> {
         maps
     }
 
-    /// Changes the number of hardware queues of all the disks of the set, while they are in use:
-    /// requests wait meanwhile. May sleep.
+    /// Changes the number of hardware queues of all the disks of the set to what `choose` makes of
+    /// those there are, while they are in use: requests wait meanwhile. May sleep.
     ///
     /// # Errors
     ///
     /// `EINVAL` for no default queue, more than there are CPUs, or a kind that the set was not
     /// made with; `ENOMEM`, and then everything is as it was.
-    pub(crate) fn set_hw_queues(&self, queues: HwQueues) -> Result {
+    pub(crate) fn change_hw_queues(&self, choose: impl FnOnce(HwQueues) -> HwQueues) -> Result {
         let _change = self.change.lock();
         let before = self.hw_queues();
+        let queues = choose(before);
         // SAFETY: By the type's invariant the set is valid.
         let maps = unsafe { (*self.as_raw()).nr_maps };
         let most = max_hw_queues();

@@ -199,12 +199,15 @@ impl Operations for Null {
     }
 
     fn get_budget(device: ArcBorrow<'_, Device>) -> Option<Budget> {
-        let number = device.out.increment();
-        if number < BUDGET.into() {
-            return Budget::new(u32::try_from(number).ok()?);
+        loop {
+            let out = device.out.get();
+            if out >= BUDGET.into() {
+                return None;
+            }
+            if device.out.0.cmpxchg(out, out + 1, Full).is_ok() {
+                return Budget::new(u32::try_from(out).ok()?);
+            }
         }
-        device.out.0.fetch_sub(1, Full);
-        None
     }
 
     fn put_budget(device: ArcBorrow<'_, Device>, _budget: Budget) {

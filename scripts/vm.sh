@@ -5,7 +5,7 @@
 # the guest's /results is then in the directory RESULTS, with the kernel's log as kernel.log.
 #   VM_ACCEL    accelerator (default: KVM where it works, else TCG)
 #   VM_CPUS, VM_MEMORY_MIB          default 2 and 2048, in VM_NODES (2) NUMA nodes of the same size
-#   VM_SILENCE, VM_SECONDS          longest time without output, and at all; default 240 and 1800
+#   VM_SILENCE, VM_SECONDS          longest time without output, and at all; default 240 and 3600
 #   VM_INTERACTIVE=1                the terminal is the guest's; no time limits
 # Exit status 124: hung and was stopped. 125: the machine ended without saying how COMMAND did.
 . "$(dirname "$0")/lib.sh"
@@ -13,7 +13,7 @@
 
 results=$1 command=$2
 silence=${VM_SILENCE:-240}
-seconds=${VM_SECONDS:-1800}
+seconds=${VM_SECONDS:-3600}
 accel=${VM_ACCEL:-$("$SCRIPTS/accel.sh")}
 cpu=max
 [ "$accel" != kvm ] || cpu=host

@@ -13,7 +13,7 @@ memory_kib() {
 
 cycle() { # cycle TIMES
     for _ in $(seq "$1"); do
-        load size=64
+        load size=16
         unload
     done
 }
