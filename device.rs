@@ -284,12 +284,12 @@ impl Device {
         rq: Request<RamDiskOperations>,
         batch: Option<&mut CompletionBatch<'_>>,
     ) {
-        let operation = rq.operation();
-        hw.counters.count_queued(operation, rq.is_fua());
         if self.is_gone.load(Relaxed) != 0 {
             hw.counters.errors.add(1);
             return rq.end(Status::IOERR);
         }
+        let operation = rq.operation();
+        hw.counters.count_queued(operation, rq.is_fua());
         let status = self.serve(&rq, operation);
         if status != Status::OK {
             hw.counters.errors.add(1);
