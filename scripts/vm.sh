@@ -42,12 +42,13 @@ disk() { # disk FILE FORMAT-OPTIONS
 
 numa_options() { # a line each
     local node nodes=${VM_NODES:-2} cpus=${VM_CPUS:-2} memory_mib=${VM_MEMORY_MIB:-2048}
-    [ "$nodes" -le "$cpus" ] || nodes=$cpus
+    [ $((cpus % nodes)) -eq 0 ] || nodes=1
     for ((node = 0; node < nodes; node++)); do
         printf '%s\n' -object "memory-backend-ram,id=node$node,size=$((memory_mib / nodes))M" \
             -numa "node,nodeid=$node,memdev=node$node,cpus=$((cpus * node / nodes))-$((cpus * (node + 1) / nodes - 1))"
     done
-    printf '%s\n' -smp "$cpus" -m "$((memory_mib / nodes * nodes))M"
+    # A node is a socket: the kernel warns of cores of one socket on several nodes.
+    printf '%s\n' -smp "$cpus,sockets=$nodes,cores=$((cpus / nodes))" -m "$((memory_mib / nodes * nodes))M"
 }
 
 start_qemu() { # start_qemu CHARDEV-OPTIONS EXTRA-KERNEL-PARAMETERS
