@@ -3,12 +3,12 @@
 # run.sh [NAME...] | --list: runs the test scripts beside it, all or those named, on this machine. Needs root
 # and what lib.sh says. Prints nested KTAP; a script also fails when it stops early, leaves the module
 # loaded, or makes the kernel complain without having announced it. Ends with the totals.
-#   TEST_SECONDS    longest time for one script; default 180
+#   TEST_SECONDS    longest time for one script; default 400
 #   RESULTS         a directory to leave the totals and the failures in, instead of printing them
 set -u
 
 tests=$(cd "$(dirname "$0")" && pwd)
-seconds=${TEST_SECONDS:-180}
+seconds=${TEST_SECONDS:-400}
 # What a healthy kernel does not say.
 complaint='BUG|WARNING|Oops|[Pp]anic|Call Trace|general protection fault|unable to handle'
 complaint+='|blocked for more than|hung task|soft lockup|hard LOCKUP|stalls? on CPU|rcu.*(detected|self-detected).*stall'
