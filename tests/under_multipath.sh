@@ -6,7 +6,7 @@
 SAMPLE_KO=${SAMPLE_KO:-$TESTS/../samples/rblk_null.ko}
 [ -r "$SAMPLE_KO" ] || skip_all "no module $SAMPLE_KO; make RNULLBLK_TESTS=m builds it"
 command -v dmsetup >/dev/null || skip_all "there is no dmsetup"
-modprobe -a dm-multipath dm-service-time 2>/dev/null || skip_all "this kernel has no dm-multipath"
+modprobe -a dm-multipath dm-round-robin 2>/dev/null || skip_all "this kernel has no dm-multipath"
 plan 4
 
 seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats the I/O and the faults
@@ -29,10 +29,14 @@ remove_all_and_clean_up() {
 }
 trap remove_all_and_clean_up EXIT
 
-# put_on_top DISK: a multipath device with it as its only path; prints its node.
+# put_on_top DISK...: a multipath device with these as its paths, in turn; prints its node.
 put_on_top() {
+    paths=
+    for disk in "$@"; do
+        paths="$paths $(cat "/sys/block/$disk/dev") 1"
+    done
     # features, handlers, groups, first group; selector, its arguments; paths, arguments of each
-    echo "0 $(blockdev --getsz "/dev/$1") multipath 0 0 1 1 service-time 0 1 1 $(cat "/sys/block/$1/dev") 1" |
+    echo "0 $(blockdev --getsz "/dev/$1") multipath 0 0 1 1 round-robin 0 $# 1$paths" |
         dmsetup create "$NAME" >&2
     dmsetup table "$NAME" >&2
     echo "/dev/dm-$(dmsetup info -c --noheadings -o minor "$NAME")"
@@ -50,18 +54,21 @@ io() { # io NODE OPTION...
     }
 }
 
-# Both callbacks are called; and what is taken back comes again.
+# Both callbacks are called; and what is taken back comes again. Multipath asks whether all paths are
+# busy and then takes the next one: beside a path that is never busy, the sample driver is given
+# requests while it is, and has to refuse them.
 sample_under_multipath() {
     remove_all
     insmod "$SAMPLE_KO"
     wait_for 5 test -b /dev/rblknull
-    node=$(put_on_top rblknull)
+    reload size=1024 memory_backed=0
+    node=$(put_on_top rblknull rblk0)
     before=$(state commands)
     io "$node" --rw=randrw
     cat "$STATE"
     [ "$(state taken_back)" -gt 0 ]
     [ "$(state busy_answers)" -gt 0 ]
-    [ $(($(state commands) - before)) -ge 1500 ]
+    [ $(($(state commands) - before + $(counter reads) + $(counter writes))) -ge 3000 ]
     [ "$(state out)" -eq 0 ]
     dmsetup status "$NAME"
     dmsetup status "$NAME" | grep -q "$(cat /sys/block/rblknull/dev) A 0" # the path is active, and never failed
