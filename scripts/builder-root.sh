@@ -1,17 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The builder root: the Debian system with exactly the tools that built the stock kernel.
+# The builder root: the Debian system with exactly the tools that built the stock kernel, and the emulator
+# that runs it.
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
 packages="$COMPILER rustc rust-src bindgen rustfmt rust-clippy shellcheck
  make bc bison flex libelf-dev libssl-dev openssl dwarves
- xz-utils cpio kmod busybox-static python3-minimal"
+ xz-utils cpio kmod busybox-static python3-minimal
+ qemu-system-x86"
 
 case ${1-} in
 --into)
     "$SCRIPTS/debian-root.sh" "$2" "$POCKETS" "$packages" --variant=apt
-    mkdir "$2/kernel" "$2/module"
+    mkdir "$2/kernel" "$2/module" "$2/host"
     ;;
 *)
     become_root "$@"

@@ -11,7 +11,6 @@ need mount mount
 need mmdebstrap mmdebstrap
 need debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg
 need ca-certificates /etc/ssl/certs/ca-certificates.crt
-need qemu-system-x86 qemu-system-x86_64
 need e2fsprogs mke2fs
 [ -n "$missing" ] || exit 0
 
