@@ -7,7 +7,10 @@
 
 use crate::{
     bindings,
-    queue::Operations,
+    queue::{
+        Operations,
+        QueueContext, //
+    },
     request::{
         Pdu,
         Status, //
@@ -21,11 +24,7 @@ use core::{
 use kernel::{
     error::from_err_ptr,
     prelude::*,
-    sync::Arc,
-    types::{
-        ForeignOwnable,
-        ScopeGuard, //
-    },
+    sync::Arc, //
 };
 
 /// A queue without a disk. Nothing but the driver submits to it.
@@ -41,10 +40,11 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `queue` was made by `blk_mq_alloc_queue` with the vtable of `T`; its `queuedata` comes from
-/// `T::QueueData::into_foreign`, and is this value's.
+/// `queue` was made by `blk_mq_alloc_queue` with the vtable of `T`; its `queuedata` points to
+/// `context`.
 pub(crate) struct Queue<T: Operations> {
     queue: NonNull<bindings::request_queue>,
+    _context: Arc<QueueContext<T>>,
     _tagset: Arc<TagSet<T>>,
 }
 
@@ -79,19 +79,19 @@ impl<T: Operations> Queue<T> {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(tagset: Arc<TagSet<T>>, data: T::QueueData) -> Result<Self> {
-        let data = data.into_foreign();
-        let undo = ScopeGuard::new(move || {
-            // SAFETY: It comes from `into_foreign` above, and there is no queue that uses it.
-            drop(unsafe { T::QueueData::from_foreign(data) });
-        });
-        // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want the data.
+    pub(crate) fn new(
+        tagset: Arc<TagSet<T>>,
+        data: T::QueueData,
+        steady: T::SteadyData,
+    ) -> Result<Self> {
+        let context = QueueContext::new(data, steady)?;
+        // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want the context.
         let queue = from_err_ptr(unsafe {
-            bindings::blk_mq_alloc_queue(tagset.as_raw(), core::ptr::null_mut(), data)
+            bindings::blk_mq_alloc_queue(tagset.as_raw(), core::ptr::null_mut(), context.as_raw())
         })?;
-        undo.dismiss();
-        // INVARIANT: It was made just now and owns the data.
+        // INVARIANT: It was made just now.
         Ok(Self {
+            _context: context,
             // SAFETY: `from_err_ptr` let it pass, and the kernel returns no null here.
             queue: unsafe { NonNull::new_unchecked(queue) },
             _tagset: tagset,
@@ -136,12 +136,10 @@ impl<T: Operations> Drop for Queue<T> {
     fn drop(&mut self) {
         let queue = self.queue.as_ptr();
         // SAFETY: By the type's invariant. When the first call returns the hardware queues are
-        // gone, and with them all that borrows the data.
+        // gone, and with them all that borrows the context.
         unsafe {
-            let data = (*queue).queuedata;
             bindings::blk_mq_destroy_queue(queue);
             bindings::blk_put_queue(queue);
-            drop(T::QueueData::from_foreign(data));
         }
     }
 }

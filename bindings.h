@@ -22,6 +22,7 @@ int rnullblk_tags_read_lock(struct blk_mq_hw_ctx *hctx);
 void rnullblk_tags_read_unlock(struct blk_mq_hw_ctx *hctx, int lock);
 unsigned int rnullblk_freeze_queue(struct request_queue *queue);
 void rnullblk_unfreeze_queue(struct request_queue *queue, unsigned int memflags);
+bool rnullblk_is_read_only(struct gendisk *disk);
 int rnullblk_add_disk(struct gendisk *disk);
 void rnullblk_set_geometry(struct hd_geometry *geometry, u8 heads, u8 sectors, u16 cylinders);
 struct blk_mq_hw_ctx *rnullblk_queue_hctx(struct request_queue *queue, unsigned int index);

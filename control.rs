@@ -10,6 +10,8 @@
 //! | `in_flight` | how many requests are started, and how many of these wait in the device | |
 //! | `submit_queues` | how many queues there are for what is not polled | how many there shall be |
 //! | `poll_queues` | how many poll queues there are | how many there shall be |
+//! | `size` | how large the disk is, in MiB | how large it shall be: not smaller |
+//! | `read_only` | whether it cannot be written to | whether it shall be so, 1 or 0 |
 //! | `pull_out` | | anything: the device is gone, as if pulled |
 
 #![forbid(unsafe_code)]
@@ -19,6 +21,7 @@ use crate::{
     device::RamDisk,
     tagset::HwQueues, //
 };
+use core::str::FromStr;
 use kernel::{
     debugfs,
     fmt,
@@ -43,7 +46,7 @@ pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<
             disk,
             &|disk, f| writeln!(f, "{}", hw_queues(disk).default),
             &|disk, text| {
-                let default = read_number(text)?;
+                let default = read(text)?;
                 change_hw_queues(disk, |now| HwQueues { default, ..now })
             },
         );
@@ -52,8 +55,24 @@ pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<
             disk,
             &|disk, f| writeln!(f, "{}", hw_queues(disk).poll),
             &|disk, text| {
-                let poll = read_number(text)?;
+                let poll = read(text)?;
                 change_hw_queues(disk, |now| HwQueues { poll, ..now })
+            },
+        );
+        dir.read_write_callback_file(
+            c"size",
+            disk,
+            &|disk, f| writeln!(f, "{}", disk.size_mib()),
+            &|disk, text| disk.grow(read(text)?),
+        );
+        dir.read_write_callback_file(
+            c"read_only",
+            disk,
+            &|disk, f| writeln!(f, "{}", u8::from(disk.is_read_only())),
+            &|disk, text| {
+                let yes: u8 = read(text)?;
+                disk.set_read_only((yes <= 1).then_some(yes == 1).ok_or(EINVAL)?);
+                Ok(())
             },
         );
         dir.write_only_callback_file(c"pull_out", disk, &|disk, _text| {
@@ -97,8 +116,8 @@ fn change_hw_queues(disk: &RamDisk, change: impl FnOnce(HwQueues) -> HwQueues) -
 }
 
 /// The number that a user wrote.
-fn read_number(text: &mut UserSliceReader) -> Result<u32> {
-    let mut digits = [0; 16];
+fn read<N: FromStr>(text: &mut UserSliceReader) -> Result<N> {
+    let mut digits = [0; 24];
     let digits = digits.get_mut(..text.len()).ok_or(EINVAL)?;
     text.read_slice(digits)?;
     let digits = core::str::from_utf8(digits).map_err(|_| EINVAL)?;

@@ -22,13 +22,15 @@ use crate::{
         SECTOR_SHIFT, //
     },
     queue::{
-        Borrowed,
         HwQueue,
         HwQueueInfo,
         HwQueueKind,
         Operations, //
     },
-    ramstore::RamStore,
+    ramstore::{
+        self,
+        RamStore, //
+    },
     request::{
         Busy,
         CommandId,
@@ -56,8 +58,7 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        Arc,
-        ArcBorrow, //
+        Arc, //
     },
     time::{
         Instant,
@@ -66,6 +67,9 @@ use kernel::{
 };
 
 const SECTORS_PER_MIB: u64 = 1 << (20 - SECTOR_SHIFT);
+
+/// The largest disk: its bytes have to fit into the kernel's signed file offset.
+pub(crate) const MAX_SIZE_MIB: i64 = i64::MAX >> 20;
 
 /// The longest request in sectors (32 MiB). Memory knows no limit; this one keeps a request, which
 /// is served in one go, from holding its CPU for more than a few milliseconds.
@@ -99,6 +103,8 @@ pub(crate) struct Config {
     pub(crate) write_cache: bool,
     pub(crate) rotational: bool,
     pub(crate) virt_boundary: bool,
+    pub(crate) read_only: bool,
+    pub(crate) removable: bool,
     /// 0: as long as the driver likes.
     pub(crate) max_sectors: u32,
     pub(crate) irq_mode: IrqMode,
@@ -160,12 +166,19 @@ pub(crate) fn tag_set_options(
     }
 }
 
-/// The data of a disk, which its callbacks share.
-pub(crate) struct Device {
+/// What a disk has under its requests. It changes while there are none.
+pub(crate) struct Medium {
     capacity_sectors: u64,
+    read_only: bool,
     discard: bool,
     /// `None` if the disk is not backed by memory: it completes requests and moves no data.
     store: Option<RamStore>,
+}
+
+/// The data of a disk, which its callbacks share.
+pub(crate) struct Device {
+    memory_backed: bool,
+    home_node: i32,
     irq_mode: IrqMode,
     /// Requests that are not polled end where they are queued, all of them.
     ends_inline: bool,
@@ -204,52 +217,30 @@ pub(crate) struct RequestData {
     status: Atomic<u32>,
 }
 
-impl Device {
-    fn new(config: &Config, hw_queues: HwQueues) -> Result<Self> {
-        let store = if config.memory_backed {
-            let bytes = usize::try_from(config.size_mib << 20)?;
-            Some(RamStore::new(bytes, config.home_node)?)
-        } else {
-            None
-        };
-        let seed = config.faults.seed;
-        let faults = Faults {
-            timeout: Fault::new(config.faults.timeout, seed),
-            requeue: Fault::new(config.faults.requeue, seed.wrapping_add(1)),
-            timeout_retry: config.faults.timeout_retry,
-            given_back: Atomic::new(0),
-        };
-        let has_faults = faults.timeout.is_on() || faults.requeue.is_on();
+impl Medium {
+    fn new(config: &Config) -> Result<Self> {
         Ok(Self {
             capacity_sectors: config.size_mib * SECTORS_PER_MIB,
+            read_only: config.read_only,
             discard: config.discard,
-            store,
-            irq_mode: config.irq_mode,
-            ends_inline: config.irq_mode == IrqMode::Inline && !faults.timeout.is_on(),
-            has_poll_queues: hw_queues.poll != 0,
-            faults: has_faults.then_some(faults),
-            init_hctx_fault: Fault::new(config.faults.init_hctx, seed.wrapping_add(2)),
-            is_gone: Atomic::new(0),
-            epoch: Instant::now(),
+            store: make_store(config.memory_backed, config.size_mib, config.home_node)?,
         })
-    }
-
-    fn now_nsec(&self) -> i64 {
-        self.epoch.elapsed().as_nanos()
     }
 
     /// Moves the data.
     #[inline(always)]
     fn serve(&self, rq: &Request<RamDiskOperations>, operation: Operation) -> Status {
         match operation {
+            Operation::Read => (),
+            Operation::Write | Operation::Discard | Operation::WriteZeroes if self.read_only => {
+                return Status::IOERR
+            }
+            Operation::Write | Operation::WriteZeroes => (),
+            Operation::Discard if self.discard => (),
             // Each write is where it stays when it ends, so there is nothing to flush, and FUA
             // comes for free.
             Operation::Flush => return Status::OK,
-            Operation::Discard if !self.discard => return Status::NOTSUPP,
-            Operation::DriverIn | Operation::DriverOut | Operation::Other(_) => {
-                return Status::NOTSUPP
-            }
-            _ => (),
+            _ => return Status::NOTSUPP,
         }
 
         let Some(store) = &self.store else {
@@ -275,6 +266,34 @@ impl Device {
             _ => Err(EIO),
         }
     }
+}
+
+impl Device {
+    fn new(config: &Config, hw_queues: HwQueues) -> Self {
+        let seed = config.faults.seed;
+        let faults = Faults {
+            timeout: Fault::new(config.faults.timeout, seed),
+            requeue: Fault::new(config.faults.requeue, seed.wrapping_add(1)),
+            timeout_retry: config.faults.timeout_retry,
+            given_back: Atomic::new(0),
+        };
+        let has_faults = faults.timeout.is_on() || faults.requeue.is_on();
+        Self {
+            memory_backed: config.memory_backed,
+            home_node: config.home_node,
+            irq_mode: config.irq_mode,
+            ends_inline: config.irq_mode == IrqMode::Inline && !faults.timeout.is_on(),
+            has_poll_queues: hw_queues.poll != 0,
+            faults: has_faults.then_some(faults),
+            init_hctx_fault: Fault::new(config.faults.init_hctx, seed.wrapping_add(2)),
+            is_gone: Atomic::new(0),
+            epoch: Instant::now(),
+        }
+    }
+
+    fn now_nsec(&self) -> i64 {
+        self.epoch.elapsed().as_nanos()
+    }
 
     /// Serves a request and completes it the way the disk does that.
     #[inline(always)]
@@ -290,7 +309,7 @@ impl Device {
         }
         let operation = rq.operation();
         hw.counters.count_queued(operation, rq.is_fua());
-        let status = self.serve(&rq, operation);
+        let status = rq.steady().serve(&rq, operation);
         if status != Status::OK {
             hw.counters.errors.add(1);
         }
@@ -413,14 +432,12 @@ pub(crate) struct RamDiskOperations;
 #[vtable]
 impl Operations for RamDiskOperations {
     type TagSetData = ();
-    type QueueData = Arc<Device>;
+    type QueueData = Device;
+    type SteadyData = Medium;
     type HwData = HwData;
     type RequestData = RequestData;
 
-    fn init_hctx(
-        device: Borrowed<'_, Self::QueueData>,
-        info: &HwQueueInfo,
-    ) -> impl PinInit<HwData, Error> {
+    fn init_hctx(device: &Device, info: &HwQueueInfo) -> impl PinInit<HwData, Error> {
         // Twice the depth: beside the answers there may be late ones that nobody waits for.
         // A queue has no bytes: each one counts as one.
         let ring = if device.init_hctx_fault.strikes(1) {
@@ -437,10 +454,7 @@ impl Operations for RamDiskOperations {
         })
     }
 
-    fn init_request(
-        _tagset: Borrowed<'_, Self::TagSetData>,
-        _info: &HwQueueInfo,
-    ) -> impl PinInit<RequestData, Error> {
+    fn init_request(_tagset: &(), _info: &HwQueueInfo) -> impl PinInit<RequestData, Error> {
         try_pin_init!(RequestData {
             status: Atomic::new(0),
         })
@@ -448,7 +462,7 @@ impl Operations for RamDiskOperations {
 
     #[inline(always)]
     fn queue_rq(
-        device: ArcBorrow<'_, Device>,
+        device: &Device,
         hw: &HwQueue<Self>,
         rq: Incoming<Self>,
         _is_last: bool,
@@ -463,7 +477,7 @@ impl Operations for RamDiskOperations {
     }
 
     #[inline(always)]
-    fn queue_rqs(device: ArcBorrow<'_, Device>, list: &mut RequestList<'_, Self>) {
+    fn queue_rqs(device: &Device, list: &mut RequestList<'_, Self>) {
         if device.faults.is_some() {
             // Left to `queue_rq`, which can refuse.
             return;
@@ -483,12 +497,12 @@ impl Operations for RamDiskOperations {
         });
     }
 
-    fn complete(_device: ArcBorrow<'_, Device>, rq: Request<Self>) {
+    fn complete(_device: &Device, rq: Request<Self>) {
         let status = rq.data().status();
         rq.end(status);
     }
 
-    fn timeout(device: ArcBorrow<'_, Device>, rq: TimedOut<'_, Self>) -> TimeoutVerdict {
+    fn timeout(device: &Device, rq: TimedOut<'_, Self>) -> TimeoutVerdict {
         let id = rq.look().command_id();
         let (rq, verdict) = rq.claim();
         let (Some(rq), Some(id)) = (rq, id) else {
@@ -510,17 +524,13 @@ impl Operations for RamDiskOperations {
         verdict
     }
 
-    fn poll(
-        device: ArcBorrow<'_, Device>,
-        hw: &HwQueue<Self>,
-        batch: &mut CompletionBatch<'_>,
-    ) -> u32 {
+    fn poll(device: &Device, hw: &HwQueue<Self>, batch: &mut CompletionBatch<'_>) -> u32 {
         let found = device.drain(hw, i64::MAX, batch);
         hw.counters.polled.add(found.into());
         found
     }
 
-    fn timer(device: ArcBorrow<'_, Device>, hw: &HwQueue<Self>) -> Option<u64> {
+    fn timer(device: &Device, hw: &HwQueue<Self>) -> Option<u64> {
         loop {
             let now_nsec = device.now_nsec();
             let found = CompletionBatch::with(|batch| device.drain(hw, now_nsec, batch));
@@ -544,6 +554,14 @@ impl Operations for RamDiskOperations {
 #[vtable]
 impl DiskOperations for RamDiskOperations {}
 
+fn make_store(memory_backed: bool, size_mib: u64, home_node: i32) -> Result<Option<RamStore>> {
+    if !memory_backed {
+        return Ok(None);
+    }
+    let bytes = usize::try_from(size_mib << 20)?;
+    Ok(Some(RamStore::new(bytes, home_node)?))
+}
+
 /// A RAM disk with all its memory and queues, which nobody knows yet.
 pub(crate) struct NewRamDisk(NewDisk<RamDiskOperations>);
 
@@ -558,15 +576,16 @@ impl NewRamDisk {
         config: &Config,
         tagset: Arc<TagSet<RamDiskOperations>>,
     ) -> Result<Self> {
-        let device = Arc::new(Device::new(config, tagset.hw_queues())?, GFP_KERNEL)?;
+        let medium = Medium::new(config)?;
         let options = DiskOptions {
             name,
-            capacity_sectors: device.capacity_sectors,
+            capacity_sectors: medium.capacity_sectors,
             limits: config.limits()?,
-            read_only: false,
-            removable: false,
+            read_only: medium.read_only,
+            removable: config.removable,
         };
-        Ok(Self(NewDisk::new(options, tagset, device)?))
+        let device = Device::new(config, tagset.hw_queues());
+        Ok(Self(NewDisk::new(options, tagset, device, medium)?))
     }
 
     /// Makes the RAM disk known to the system.
@@ -575,8 +594,9 @@ impl NewRamDisk {
     ///
     /// What [`NewDisk::add`] returns.
     pub(crate) fn add(self) -> Result<RamDisk> {
-        let disk = self.0.add()?;
-        Ok(RamDisk { disk })
+        Ok(RamDisk {
+            disk: self.0.add()?,
+        })
     }
 }
 
@@ -589,6 +609,67 @@ impl RamDisk {
     /// The disk below.
     pub(crate) fn disk(&self) -> &GenDisk<RamDiskOperations> {
         &self.disk
+    }
+
+    /// The size in MiB.
+    pub(crate) fn size_mib(&self) -> u64 {
+        self.disk.capacity_sectors() / SECTORS_PER_MIB
+    }
+
+    /// Makes the disk larger, while it is in use. What it has it keeps, and the rest reads as zeroes.
+    /// Requests wait while the data moves to its new place; meanwhile there is memory for both.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a smaller size or one that no disk can have, `ENOMEM`, each with a line in the log;
+    /// `ENODEV` after the device was pulled out.
+    pub(crate) fn grow(&self, size_mib: u64) -> Result {
+        let device = self.disk.data();
+        let least_mib = self.size_mib();
+        let most_mib = match device.memory_backed {
+            true => ramstore::available_bytes() >> 20,
+            false => MAX_SIZE_MIB.unsigned_abs(),
+        };
+        if !(least_mib..=most_mib).contains(&size_mib) {
+            pr_err!("size={size_mib} refused: allowed is {least_mib} to {most_mib}\n");
+            let is_too_much = device.memory_backed && size_mib > most_mib;
+            return Err(if is_too_much { ENOMEM } else { EINVAL });
+        }
+
+        // The new memory comes first: allocating it may need I/O, perhaps to this very disk.
+        let mut larger = make_store(device.memory_backed, size_mib, device.home_node)?;
+        let mut frozen = self.disk.freeze();
+        if device.is_gone.load(Relaxed) != 0 {
+            return Err(ENODEV);
+        }
+        let medium = frozen.steady();
+        let capacity_sectors = size_mib * SECTORS_PER_MIB;
+        if capacity_sectors < medium.capacity_sectors {
+            // Somebody else was faster.
+            return Err(EINVAL);
+        }
+        if let (Some(larger), Some(store)) = (&mut larger, &mut medium.store) {
+            larger.copy_from(store)?;
+            core::mem::swap(larger, store);
+        }
+        medium.capacity_sectors = capacity_sectors;
+        self.disk.set_capacity_sectors(capacity_sectors);
+        drop(frozen);
+        // The old memory goes last, when requests are let in again.
+        drop(larger);
+        Ok(())
+    }
+
+    /// Whether it cannot be written to.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.disk.is_read_only()
+    }
+
+    /// Forbids or allows writing. No write is under way any more when it is forbidden.
+    pub(crate) fn set_read_only(&self, yes: bool) {
+        let mut frozen = self.disk.freeze();
+        frozen.steady().read_only = yes;
+        self.disk.set_read_only(yes);
     }
 
     /// The device is pulled out: whatever it was asked for fails, now and from now on. Some tasks

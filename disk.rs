@@ -9,9 +9,9 @@ use crate::{
     bindings,
     limits::QueueLimits,
     queue::{
-        Borrowed,
         HwQueue,
-        Operations, //
+        Operations,
+        QueueContext, //
     },
     request::InFlight,
     tagset::TagSet, //
@@ -27,10 +27,9 @@ use kernel::{
         to_result, //
     },
     prelude::*,
-    sync::Arc,
-    types::{
-        ForeignOwnable,
-        NotThreadSafe, //
+    sync::{
+        Arc,
+        MutexGuard, //
     },
 };
 
@@ -41,17 +40,17 @@ use kernel::{
 #[vtable]
 pub(crate) trait DiskOperations: Operations {
     /// Somebody opens the disk or a partition of it. An error keeps him out.
-    fn open(_disk: Borrowed<'_, Self::QueueData>, _mode: OpenMode) -> Result {
+    fn open(_disk: &Self::QueueData, _mode: OpenMode) -> Result {
         Ok(())
     }
 
     /// Somebody who opened it closes it.
-    fn release(_disk: Borrowed<'_, Self::QueueData>) {}
+    fn release(_disk: &Self::QueueData) {}
 
     /// A command that the block layer does not know itself, with its argument, which for most
     /// commands is an address in user space. `ENOTTY` if the driver does not know it either.
     fn ioctl(
-        _disk: Borrowed<'_, Self::QueueData>,
+        _disk: &Self::QueueData,
         _mode: OpenMode,
         _command: u32,
         _argument: usize,
@@ -60,7 +59,7 @@ pub(crate) trait DiskOperations: Operations {
     }
 
     /// The geometry that old partition tables want.
-    fn getgeo(_disk: Borrowed<'_, Self::QueueData>) -> Result<Geometry> {
+    fn getgeo(_disk: &Self::QueueData) -> Result<Geometry> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 }
@@ -107,26 +106,6 @@ pub(crate) struct DiskOptions<'a> {
     pub(crate) removable: bool,
 }
 
-/// The driver's data of a disk, kept by the disk and by each one who opened it.
-///
-/// # Invariants
-///
-/// The pointer comes from `T::QueueData::into_foreign`, and is this value's.
-struct DiskData<T: Operations>(*mut c_void, PhantomData<T>);
-
-impl<T: Operations> Drop for DiskData<T> {
-    fn drop(&mut self) {
-        // SAFETY: By the type's invariant. The disk's queue, which borrows the data, is gone when
-        // the disk lets go of this value, and so is everybody who opened the disk.
-        drop(unsafe { T::QueueData::from_foreign(self.0) });
-    }
-}
-
-// SAFETY: The driver's data may be sent and shared.
-unsafe impl<T: Operations> Send for DiskData<T> {}
-// SAFETY: As above.
-unsafe impl<T: Operations> Sync for DiskData<T> {}
-
 /// A disk that is made but that nobody knows yet. Dropping it undoes the making.
 ///
 /// Everything that needs much memory is done by now. A module that makes several disks when it is
@@ -136,11 +115,12 @@ unsafe impl<T: Operations> Sync for DiskData<T> {}
 /// # Invariants
 ///
 /// - `disk` was made by `__blk_mq_alloc_disk` with the vtable of `T`, and is not added.
-/// - The `queuedata` of its queue is that of `data`, and its `private_data` points to `data`.
+/// - The `queuedata` of its queue and its `private_data` point to `context`, to which everybody who
+///   opened the disk holds a count, too.
 pub(crate) struct NewDisk<T: DiskOperations> {
     // Dropped from top to bottom: the disk goes before what it uses.
     disk: AllocatedDisk,
-    data: Arc<DiskData<T>>,
+    context: Arc<QueueContext<T>>,
     tagset: Arc<TagSet<T>>,
 }
 
@@ -158,7 +138,7 @@ impl Drop for AllocatedDisk {
 unsafe impl<T: DiskOperations> Send for NewDisk<T> {}
 
 impl<T: DiskOperations> NewDisk<T> {
-    /// Makes a disk with the queues of `tagset`. May sleep.
+    /// Makes a disk with the queues of `tagset` and the driver's data. May sleep.
     ///
     /// # Errors
     ///
@@ -167,19 +147,18 @@ impl<T: DiskOperations> NewDisk<T> {
         options: DiskOptions<'_>,
         tagset: Arc<TagSet<T>>,
         data: T::QueueData,
+        steady: T::SteadyData,
     ) -> Result<Self> {
-        let foreign = data.into_foreign();
-        // INVARIANT: It is from `into_foreign`. If there is no memory for the `Arc`, the value is
-        // dropped, and the data with it.
-        let data = Arc::new(DiskData(foreign, PhantomData), GFP_KERNEL)?;
+        let context = QueueContext::new(data, steady)?;
 
         let mut limits = options.limits.into_raw();
-        // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want the data.
+        // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want the
+        // context.
         let raw = from_err_ptr(unsafe {
             bindings::__blk_mq_alloc_disk(
                 tagset.as_raw(),
                 &mut limits,
-                foreign,
+                context.as_raw(),
                 kernel::static_lock_class!().as_ptr(),
             )
         })?;
@@ -190,7 +169,7 @@ impl<T: DiskOperations> NewDisk<T> {
         // and its room is as large as said.
         let copied = unsafe {
             (*raw).fops = &Fops::<T>::TABLE.0;
-            (*raw).private_data = Arc::as_ptr(&data).cast_mut().cast();
+            (*raw).private_data = context.as_raw();
             if options.removable {
                 (*raw).flags |= bindings::GENHD_FL_REMOVABLE as i32;
             }
@@ -206,7 +185,11 @@ impl<T: DiskOperations> NewDisk<T> {
             return Err(EINVAL);
         }
         // INVARIANT: What the disk points to was set above.
-        Ok(Self { disk, data, tagset })
+        Ok(Self {
+            disk,
+            context,
+            tagset,
+        })
     }
 
     /// Adds the disk to the system: the driver must be ready to serve requests. Partitions are
@@ -223,7 +206,7 @@ impl<T: DiskOperations> NewDisk<T> {
         // INVARIANT: The disk was added.
         Ok(GenDisk {
             disk: raw,
-            data: self.data,
+            context: self.context,
             tagset: self.tagset,
         })
     }
@@ -238,10 +221,11 @@ impl<T: DiskOperations> NewDisk<T> {
 /// # Invariants
 ///
 /// - `disk` was made with the vtable of `T`, and `device_add_disk` succeeded.
-/// - The `queuedata` of its queue is that of `data`, and its `private_data` points to `data`.
+/// - The `queuedata` of its queue and its `private_data` point to `context`, to which everybody who
+///   opened the disk holds a count, too.
 pub(crate) struct GenDisk<T: DiskOperations> {
     disk: NonNull<bindings::gendisk>,
-    data: Arc<DiskData<T>>,
+    context: Arc<QueueContext<T>>,
     tagset: Arc<TagSet<T>>,
 }
 
@@ -258,9 +242,8 @@ impl<T: DiskOperations> GenDisk<T> {
     }
 
     /// The driver's data.
-    pub(crate) fn data(&self) -> Borrowed<'_, T::QueueData> {
-        // SAFETY: By the type's invariants.
-        unsafe { T::QueueData::borrow(self.data.0) }
+    pub(crate) fn data(&self) -> &T::QueueData {
+        self.context.data()
     }
 
     fn queue(&self) -> *mut bindings::request_queue {
@@ -275,7 +258,20 @@ impl<T: DiskOperations> GenDisk<T> {
         unsafe { bindings::set_capacity_and_notify(self.disk.as_ptr(), capacity_sectors) };
     }
 
-    /// Forbids or allows writing, and tells user space. May sleep.
+    /// The capacity in sectors of 512 bytes.
+    pub(crate) fn capacity_sectors(&self) -> u64 {
+        // SAFETY: By the type's invariant the disk is valid, and so is its whole device.
+        unsafe { (*(*self.disk.as_ptr()).part0).bd_nr_sectors }
+    }
+
+    /// Whether user space was told that it cannot be written to.
+    pub(crate) fn is_read_only(&self) -> bool {
+        // SAFETY: By the type's invariant the disk is valid.
+        unsafe { bindings::rnullblk_is_read_only(self.disk.as_ptr()) }
+    }
+
+    /// Forbids or allows writing, and tells user space. The block layer warns of a write all the same,
+    /// and lets it through: the driver has to refuse it. May sleep.
     pub(crate) fn set_read_only(&self, yes: bool) {
         // SAFETY: By the type's invariant the disk is valid.
         unsafe { bindings::set_disk_ro(self.disk.as_ptr(), yes) };
@@ -288,16 +284,17 @@ impl<T: DiskOperations> GenDisk<T> {
         unsafe { bindings::blk_mark_disk_dead(self.disk.as_ptr()) };
     }
 
-    /// Waits until no request is in flight, and lets none in until the guard is dropped. May
-    /// sleep.
-    pub(crate) fn freeze(&self) -> Frozen<'_> {
-        let queue = self.queue();
+    /// Waits until no request is in flight, and lets none in until the guard is dropped: whoever
+    /// submits one waits so long. May sleep. A task that holds the guard must not do I/O to the disk, nor
+    /// freeze it again.
+    pub(crate) fn freeze(&self) -> Frozen<'_, T> {
+        let freezing = self.context.freezing.lock();
+        // INVARIANT: The queue is frozen here and now, with the lock.
         Frozen {
-            queue,
+            disk: self,
             // SAFETY: By the type's invariant the queue is valid.
-            memflags: unsafe { bindings::rnullblk_freeze_queue(queue) },
-            _disk: PhantomData,
-            _task: NotThreadSafe,
+            memflags: unsafe { bindings::rnullblk_freeze_queue(self.queue()) },
+            _freezing: freezing,
         }
     }
 
@@ -355,19 +352,40 @@ impl<T: DiskOperations> Drop for GenDisk<T> {
     }
 }
 
-/// A disk without requests in flight; see [`GenDisk::freeze`].
-pub(crate) struct Frozen<'a> {
-    queue: *mut bindings::request_queue,
+/// A disk without requests in flight; see [`GenDisk::freeze`]. Dropping it lets requests in again.
+///
+/// # Examples
+///
+/// ```ignore
+/// let mut frozen = disk.freeze();
+/// frozen.steady().capacity_sectors = capacity_sectors;
+/// drop(frozen);
+/// disk.set_capacity_sectors(capacity_sectors);
+/// ```
+///
+/// # Invariants
+///
+/// The disk's queue is frozen, by this task, and `_freezing` is the lock of its context.
+pub(crate) struct Frozen<'a, T: DiskOperations> {
+    disk: &'a GenDisk<T>,
+    /// What allocations may do, as it was before: nothing now that would wait for I/O.
     memflags: u32,
-    _disk: PhantomData<&'a ()>,
-    /// The flags are the task's.
-    _task: NotThreadSafe,
+    // Let go of after `drop`. It also binds the value to its task, as the flags are.
+    _freezing: MutexGuard<'a, ()>,
 }
 
-impl Drop for Frozen<'_> {
+impl<T: DiskOperations> Frozen<'_, T> {
+    /// What requests see of the disk, to change it.
+    pub(crate) fn steady(&mut self) -> &mut T::SteadyData {
+        // SAFETY: By the type's invariant no request looks at it, and no other task has it frozen.
+        unsafe { &mut *self.disk.context.steady_cell() }
+    }
+}
+
+impl<T: DiskOperations> Drop for Frozen<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: The queue is valid as long as the disk is, and this task froze it.
-        unsafe { bindings::rnullblk_unfreeze_queue(self.queue, self.memflags) };
+        // SAFETY: By the type's invariant.
+        unsafe { bindings::rnullblk_unfreeze_queue(self.disk.queue(), self.memflags) };
     }
 }
 
@@ -416,9 +434,9 @@ impl<T: DiskOperations> Fops<T> {
     /// # Safety
     ///
     /// See [`Fops`]; and the data must be there as long as `'a`.
-    unsafe fn data<'a>(disk: *mut bindings::gendisk) -> Borrowed<'a, T::QueueData> {
+    unsafe fn data<'a>(disk: *mut bindings::gendisk) -> &'a T::QueueData {
         // SAFETY: By the requirement of this function.
-        unsafe { T::QueueData::borrow((*(*disk).private_data.cast::<DiskData<T>>()).0) }
+        unsafe { (*(*disk).private_data.cast::<QueueContext<T>>()).data() }
     }
 
     /// # Safety
@@ -433,9 +451,9 @@ impl<T: DiskOperations> Fops<T> {
             // count that is added here is taken back by `release_callback`.
             unsafe {
                 T::open(Self::data(disk), OpenMode(mode))?;
-                let data = (*disk).private_data.cast_const().cast::<DiskData<T>>();
-                let data = core::mem::ManuallyDrop::new(Arc::from_raw(data));
-                core::mem::forget((*data).clone());
+                let context = (*disk).private_data.cast_const().cast::<QueueContext<T>>();
+                let context = core::mem::ManuallyDrop::new(Arc::from_raw(context));
+                core::mem::forget((*context).clone());
             }
             Ok(0)
         })
@@ -447,8 +465,8 @@ impl<T: DiskOperations> Fops<T> {
     unsafe extern "C" fn release_callback(disk: *mut bindings::gendisk) {
         // SAFETY: Each call follows a successful `open_callback`, which left a count.
         unsafe {
-            let data = (*disk).private_data.cast_const().cast::<DiskData<T>>();
-            let count = Arc::from_raw(data);
+            let context = (*disk).private_data.cast_const().cast::<QueueContext<T>>();
+            let count = Arc::from_raw(context);
             T::release(Self::data(disk));
             drop(count);
         }

@@ -59,6 +59,11 @@ void rnullblk_unfreeze_queue(struct request_queue *queue, unsigned int memflags)
 	blk_mq_unfreeze_queue(queue, memflags);
 }
 
+bool rnullblk_is_read_only(struct gendisk *disk)
+{
+	return bdev_read_only(disk->part0);
+}
+
 /*
  * Adds a disk without looking for partitions; the first open does that. The kernel's own look opens
  * the disk, and the task that adds it closes it no sooner than it returns to user space. If loading

@@ -26,6 +26,7 @@ use crate::{
     },
 };
 use core::{
+    cell::UnsafeCell,
     marker::PhantomData,
     ops::Deref,
     ptr::NonNull, //
@@ -37,20 +38,19 @@ use kernel::{
         NumaNode, //
     },
     error::from_result,
+    new_mutex,
     prelude::*,
     seq_file::SeqFile,
-    sync::atomic::{
-        Atomic,
-        Full, //
+    sync::{
+        atomic::{
+            Atomic,
+            Full, //
+        },
+        Arc,
+        Mutex, //
     },
-    types::{
-        ForeignOwnable,
-        Opaque, //
-    },
+    types::Opaque,
 };
-
-/// Driver data as a callback sees it: borrowed for the time of the call.
-pub(crate) type Borrowed<'a, D> = <D as ForeignOwnable>::Borrowed<'a>;
 
 /// What is known of a hardware queue, or of the requests for one, when they are made.
 pub(crate) struct HwQueueInfo {
@@ -83,20 +83,20 @@ pub(crate) struct HwQueueInfo {
 /// impl Operations for Null {
 ///     type TagSetData = ();
 ///     type QueueData = ();
+///     type SteadyData = ();
 ///     type HwData = ();
 ///     type RequestData = ();
 ///
-///     // These two are written with `Borrowed`: the compiler wants the same lifetime as here.
-///     fn init_hctx(_disk: Borrowed<'_, ()>, _info: &HwQueueInfo) -> impl PinInit<(), Error> {
+///     fn init_hctx(_disk: &(), _info: &HwQueueInfo) -> impl PinInit<(), Error> {
 ///         pin_init::init_zeroed()
 ///     }
 ///
-///     fn init_request(_tagset: Borrowed<'_, ()>, _info: &HwQueueInfo) -> impl PinInit<(), Error> {
+///     fn init_request(_tagset: &(), _info: &HwQueueInfo) -> impl PinInit<(), Error> {
 ///         pin_init::init_zeroed()
 ///     }
 ///
 ///     fn queue_rq(
-///         _disk: (),
+///         _disk: &(),
 ///         _hw: &HwQueue<Self>,
 ///         rq: Incoming<Self>,
 ///         _is_last: bool,
@@ -109,11 +109,16 @@ pub(crate) struct HwQueueInfo {
 #[vtable]
 pub(crate) trait Operations: Sized + 'static {
     /// The data of a tag set, which its disks share.
-    type TagSetData: ForeignOwnable + Send + Sync;
+    type TagSetData: Send + Sync;
 
-    /// The data of a disk, or of a queue without one: given when it is made, dropped after its
-    /// last callback.
-    type QueueData: ForeignOwnable + Send + Sync;
+    /// The data of a disk, or of a queue without one: made with it, dropped after its last
+    /// callback.
+    type QueueData: Send + Sync;
+
+    /// What of it changes in the life of a disk, but not under a request: every request sees it
+    /// ([`Request::steady`]), and who [freezes](crate::disk::GenDisk::freeze) the disk may change it.
+    /// That costs the requests nothing: no lock, no counting.
+    type SteadyData: Send + Sync;
 
     /// The data of one hardware queue of one disk, on the queue's NUMA node.
     type HwData: Send + Sync;
@@ -125,19 +130,16 @@ pub(crate) trait Operations: Sized + 'static {
     /// Makes the data of a hardware queue. May sleep. Called once for each queue before its first
     /// request, when a disk is made or gets more queues. An error fails the whole; the kernel
     /// reports it as `ENOMEM` whatever it was.
-    fn init_hctx(
-        disk: Borrowed<'_, Self::QueueData>,
-        info: &HwQueueInfo,
-    ) -> impl PinInit<Self::HwData, Error>;
+    fn init_hctx(disk: &Self::QueueData, info: &HwQueueInfo) -> impl PinInit<Self::HwData, Error>;
 
     /// Looks at the data of a hardware queue after its last request, before it is dropped. May
     /// sleep.
-    fn exit_hctx(_disk: Borrowed<'_, Self::QueueData>, _hw: &HwQueue<Self>) {}
+    fn exit_hctx(_disk: &Self::QueueData, _hw: &HwQueue<Self>) {}
 
     /// Makes the data of a request, on allocation of the tag set and of more requests for it, and
     /// for the request that carries a hardware queue's flushes. May sleep.
     fn init_request(
-        tagset: Borrowed<'_, Self::TagSetData>,
+        tagset: &Self::TagSetData,
         info: &HwQueueInfo,
     ) -> impl PinInit<Self::RequestData, Error>;
 
@@ -147,7 +149,7 @@ pub(crate) trait Operations: Sized + 'static {
     /// [`commit_rqs`](Self::commit_rqs). May sleep if the tag set is
     /// [blocking](crate::tagset::TagSetOptions::blocking).
     fn queue_rq(
-        disk: Borrowed<'_, Self::QueueData>,
+        disk: &Self::QueueData,
         hw: &HwQueue<Self>,
         rq: Incoming<Self>,
         is_last: bool,
@@ -155,44 +157,40 @@ pub(crate) trait Operations: Sized + 'static {
 
     /// Serves all the requests that a task collected, in one call. They belong to one disk, but
     /// perhaps to several hardware queues. What is left in the list is queued one by one.
-    fn queue_rqs(_disk: Borrowed<'_, Self::QueueData>, _list: &mut RequestList<'_, Self>) {
+    fn queue_rqs(_disk: &Self::QueueData, _list: &mut RequestList<'_, Self>) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// The request that `queue_rq` said would follow does not: time to ring the doorbell.
-    fn commit_rqs(_disk: Borrowed<'_, Self::QueueData>, _hw: &HwQueue<Self>) {
+    fn commit_rqs(_disk: &Self::QueueData, _hw: &HwQueue<Self>) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// A piece of the disk's budget for a request, or `None` if there is none left: then it is
     /// asked again when a piece came back. Goes together with [`put_budget`](Self::put_budget),
     /// and not with [`queue_rqs`](Self::queue_rqs), for which the block layer takes no budget.
-    fn get_budget(_disk: Borrowed<'_, Self::QueueData>) -> Option<Budget> {
+    fn get_budget(_disk: &Self::QueueData) -> Option<Budget> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// A piece of budget comes back.
-    fn put_budget(_disk: Borrowed<'_, Self::QueueData>, _budget: Budget) {
+    fn put_budget(_disk: &Self::QueueData, _budget: Budget) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// A request given to [`Request::complete`] arrives. May be called in an interrupt.
-    fn complete(_disk: Borrowed<'_, Self::QueueData>, _rq: Request<Self>) {
+    fn complete(_disk: &Self::QueueData, _rq: Request<Self>) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// A request is not ended in its time. Called in process context; may sleep.
-    fn timeout(_disk: Borrowed<'_, Self::QueueData>, _rq: TimedOut<'_, Self>) -> TimeoutVerdict {
+    fn timeout(_disk: &Self::QueueData, _rq: TimedOut<'_, Self>) -> TimeoutVerdict {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Looks for completions of a poll queue, whose requests nothing else completes. Gives their
     /// number.
-    fn poll(
-        _disk: Borrowed<'_, Self::QueueData>,
-        _hw: &HwQueue<Self>,
-        _batch: &mut CompletionBatch<'_>,
-    ) -> u32 {
+    fn poll(_disk: &Self::QueueData, _hw: &HwQueue<Self>, _batch: &mut CompletionBatch<'_>) -> u32 {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -202,30 +200,97 @@ pub(crate) trait Operations: Sized + 'static {
     ///
     /// This is no member of `struct blk_mq_ops`, but stands for a device's interrupt: it ends with
     /// the queue, so it can name it.
-    fn timer(_disk: Borrowed<'_, Self::QueueData>, _hw: &HwQueue<Self>) -> Option<u64> {
+    fn timer(_disk: &Self::QueueData, _hw: &HwQueue<Self>) -> Option<u64> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Spreads the CPUs over the hardware queues otherwise than evenly and by NUMA node. May sleep.
-    fn map_queues(_tagset: Borrowed<'_, Self::TagSetData>, _maps: &mut QueueMaps<'_>) {
+    fn map_queues(_tagset: &Self::TagSetData, _maps: &mut QueueMaps<'_>) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// A request that was taken but not ended is taken back by a driver on top of this one (as
     /// request-based device mapper does): lets go of what its data holds.
-    fn cleanup_rq(_disk: Borrowed<'_, Self::QueueData>, _rq: InFlight<'_, Self>) {
+    fn cleanup_rq(_disk: &Self::QueueData, _rq: InFlight<'_, Self>) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Whether the disk has so much to do that a driver on top should hold requests back.
-    fn busy(_disk: Borrowed<'_, Self::QueueData>) -> bool {
+    fn busy(_disk: &Self::QueueData) -> bool {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Says something of a request in the block layer's debugfs files (`busy` and others), in the
     /// form `, name=value`.
-    fn show_rq(_disk: Borrowed<'_, Self::QueueData>, _rq: InFlight<'_, Self>, _m: &SeqFile) {
+    fn show_rq(_disk: &Self::QueueData, _rq: InFlight<'_, Self>, _m: &SeqFile) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// The driver's data of a queue, as the queue's `queuedata` points to it.
+#[pin_data]
+pub(crate) struct QueueContext<T: Operations> {
+    data: T::QueueData,
+    /// Shared by all requests in flight, or changed by who holds `freezing` and froze the queue.
+    steady: UnsafeCell<T::SteadyData>,
+    #[pin]
+    pub(crate) freezing: Mutex<()>,
+}
+
+// SAFETY: All of the driver's data can be sent.
+unsafe impl<T: Operations> Send for QueueContext<T> {}
+// SAFETY: All of the driver's data can be shared, and where `steady` is not shared, one task has
+// it, which may be another than that which made it: it can be sent.
+unsafe impl<T: Operations> Sync for QueueContext<T> {}
+
+impl<T: Operations> QueueContext<T> {
+    /// Makes the data of a queue.
+    pub(crate) fn new(data: T::QueueData, steady: T::SteadyData) -> Result<Arc<Self>> {
+        let init = try_pin_init!(Self {
+            data,
+            steady: UnsafeCell::new(steady),
+            freezing <- new_mutex!(()),
+        }? Error);
+        Arc::pin_init(init, GFP_KERNEL)
+    }
+
+    /// What a queue's `queuedata` is to be.
+    pub(crate) fn as_raw(self: &Arc<Self>) -> *mut c_void {
+        Arc::as_ptr(self).cast_mut().cast()
+    }
+
+    /// The driver's data.
+    #[inline(always)]
+    pub(crate) fn data(&self) -> &T::QueueData {
+        &self.data
+    }
+
+    /// The data of a queue.
+    ///
+    /// # Safety
+    ///
+    /// `queue` must have the vtable of `T` and its data, which lives as long as `'a`.
+    #[inline(always)]
+    unsafe fn of<'a>(queue: *mut bindings::request_queue) -> &'a Self {
+        // SAFETY: By the requirement of this function and the vtable's invariant.
+        unsafe { &*(*queue).queuedata.cast::<Self>() }
+    }
+
+    /// The steady data, for a request of the queue.
+    ///
+    /// # Safety
+    ///
+    /// As [`QueueContext::of`]; and a request of the queue must be in flight as long as `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn steady_of<'a>(queue: *mut bindings::request_queue) -> &'a T::SteadyData {
+        // SAFETY: By the requirement of this function; nobody changes it, because the queue is not
+        // frozen before the request ends.
+        unsafe { &*Self::of(queue).steady.get() }
+    }
+
+    /// The steady data, for who may change it.
+    pub(crate) fn steady_cell(&self) -> *mut T::SteadyData {
+        self.steady.get()
     }
 }
 
@@ -440,8 +505,8 @@ impl<T: Operations> PinnedDrop for HwQueue<T> {
 ///
 /// # Invariants
 ///
-/// - In each queue that uses this vtable, `queuedata` comes from `T::QueueData::into_foreign` and
-///   is valid until the queue's hardware queues are gone ([`GenDisk`](crate::disk::GenDisk) and
+/// - In each queue that uses this vtable, `queuedata` points to a [`QueueContext<T>`] that is valid
+///   until the queue's hardware queues are gone ([`GenDisk`](crate::disk::GenDisk) and
 ///   [`Queue`](crate::admin::Queue) see to that).
 /// - `driver_data` of each hardware queue points to a [`HwQueue<T>`] between `init_hctx` and
 ///   `exit_hctx`.
@@ -542,7 +607,7 @@ impl<T: Operations> OperationsVTable<T> {
     /// `hctx` must be a hardware queue of a queue with this vtable, which is initialised or being
     /// initialised.
     #[inline(always)]
-    unsafe fn disk_data<'a>(hctx: *mut bindings::blk_mq_hw_ctx) -> Borrowed<'a, T::QueueData> {
+    unsafe fn disk_data<'a>(hctx: *mut bindings::blk_mq_hw_ctx) -> &'a T::QueueData {
         // SAFETY: By the requirement of this function; the borrow ends with the callback.
         unsafe { Self::queue_data((*hctx).queue) }
     }
@@ -551,9 +616,9 @@ impl<T: Operations> OperationsVTable<T> {
     ///
     /// `queue` must be a queue with this vtable.
     #[inline(always)]
-    unsafe fn queue_data<'a>(queue: *mut bindings::request_queue) -> Borrowed<'a, T::QueueData> {
+    unsafe fn queue_data<'a>(queue: *mut bindings::request_queue) -> &'a T::QueueData {
         // SAFETY: By the vtable's invariant; the borrow ends with the callback.
-        unsafe { T::QueueData::borrow((*queue).queuedata) }
+        unsafe { QueueContext::<T>::of(queue) }.data()
     }
 
     /// # Safety

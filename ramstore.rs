@@ -140,6 +140,18 @@ impl RamStore {
         Ok(())
     }
 
+    /// Copies all of another store to the beginning of this one.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the other one is longer; then no byte is copied.
+    pub(crate) fn copy_from(&mut self, other: &Self) -> Result {
+        let at = self.locate(0, other.len)?;
+        // SAFETY: `locate` found `other.len` bytes, and two stores do not overlap.
+        unsafe { bindings::memcpy(at.cast(), other.start.as_ptr().cast(), other.len) };
+        Ok(())
+    }
+
     /// Makes the `len` bytes from `position` on read as zeroes.
     ///
     /// # Errors

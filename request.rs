@@ -36,10 +36,10 @@ use crate::{
     bindings,
     compat,
     queue::{
-        Borrowed,
         HwQueue,
         HwQueueInfo,
-        Operations, //
+        Operations,
+        QueueContext, //
     },
     segment::Segment, //
 };
@@ -203,7 +203,7 @@ impl<T: Operations> Pdu<T> {
     /// `raw` must be a request of a tag set of `T`, whose PDU is not initialised.
     pub(crate) unsafe fn init(
         raw: *mut bindings::request,
-        tagset: Borrowed<'_, T::TagSetData>,
+        tagset: &T::TagSetData,
         info: &HwQueueInfo,
     ) -> Result {
         let serial = REQUESTS_MADE.fetch_add(1, Relaxed);
@@ -427,14 +427,14 @@ impl<T: Operations> Drop for Incoming<T> {
 ///
 /// ```ignore
 /// fn queue_rq(
-///     disk: ArcBorrow<'_, Disk>,
+///     _disk: &Disk,
 ///     _hw: &HwQueue<Self>,
 ///     rq: Incoming<Self>,
 ///     _is_last: bool,
 /// ) -> Result<(), Refused> {
 ///     let rq = rq.start();
 ///     let status = match rq.operation() {
-///         Operation::Read => disk.read(rq.sector(), rq.segments()),
+///         Operation::Read => rq.steady().store.read(rq.sector(), rq.segments()),
 ///         _ => Status::NOTSUPP,
 ///     };
 ///     rq.end(status);
@@ -492,6 +492,13 @@ impl<T: Operations> Request<T> {
         // SAFETY: The request is the caller's. All the ways out of the driver lead through here.
         unsafe { release_budget::<T>(raw) };
         raw
+    }
+
+    /// What of its disk changes under no request; see [`Operations::SteadyData`].
+    #[inline(always)]
+    pub(crate) fn steady(&self) -> &T::SteadyData {
+        // SAFETY: By the type's invariant the request is in flight as long as this value is there.
+        unsafe { QueueContext::<T>::steady_of(self.raw().q) }
     }
 
     /// What is to be done.

@@ -68,8 +68,6 @@ mod parameters {
         Allowed, //
     };
 
-    /// The most MiB of a device: its bytes have to fit into the kernel's signed file offset.
-    const MAX_SIZE_MIB: i64 = i64::MAX >> 20;
     const MAX_DEPTH: i64 = TagSetOptions::MAX_QUEUE_DEPTH as i64;
     const PAGE_SIZE: i64 = 1 << bindings::PAGE_SHIFT;
     const MAX_NODE: i64 = bindings::MAX_NUMNODES as i64 - 1;
@@ -78,7 +76,7 @@ mod parameters {
 
     module_params! {
         nr_devices = 1, Allowed::Range(0, 65535), "Devices to make at load";
-        size = 256, Allowed::Range(1, MAX_SIZE_MIB), "Capacity of each device in MiB";
+        size = 256, Allowed::Range(1, device::MAX_SIZE_MIB), "Capacity of each device in MiB";
         blocksize = 512, Allowed::PowerOfTwo(512, PAGE_SIZE), "Logical block size in bytes";
         submit_queues = 0, Allowed::Range(0, MAX_COUNT),
             "Hardware queues of each device, at most one for each possible CPU; 0: one for each \
@@ -92,6 +90,8 @@ mod parameters {
         write_cache = 0, Allowed::Switch,
             "Announce a volatile write cache, so that flushes and FUA writes reach the device";
         rotational = 0, Allowed::Switch, "Announce a disk that turns";
+        read_only = 0, Allowed::Switch, "Refuse all that writes";
+        removable = 0, Allowed::Switch, "Announce a medium that can be taken out";
         virt_boundary = 0, Allowed::Switch, "Take no segments with a gap within a page";
         max_sectors = 0, Allowed::Range(0, MAX_COUNT),
             "Longest request in sectors, at least a page; 0: as long as the driver likes";
@@ -182,6 +182,8 @@ fn config() -> Result<Config> {
         discard: parameters::discard.is_on(),
         write_cache: parameters::write_cache.is_on(),
         rotational: parameters::rotational.is_on(),
+        read_only: parameters::read_only.is_on(),
+        removable: parameters::removable.is_on(),
         virt_boundary: parameters::virt_boundary.is_on(),
         max_sectors: u32::try_from(parameters::max_sectors.value())?,
         irq_mode,

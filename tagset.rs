@@ -7,7 +7,6 @@
 use crate::{
     bindings,
     queue::{
-        Borrowed,
         HwQueueKind,
         Operations,
         OperationsVTable, //
@@ -17,10 +16,7 @@ use crate::{
         Pdu, //
     },
 };
-use core::{
-    marker::PhantomData,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     error::to_result,
     new_mutex,
@@ -32,10 +28,7 @@ use kernel::{
         },
         Mutex, //
     },
-    types::{
-        ForeignOwnable,
-        Opaque, //
-    },
+    types::Opaque,
 };
 
 /// Memory from whatever NUMA node the kernel thinks best.
@@ -189,14 +182,13 @@ impl TagSetOptions {
 ///
 /// # Invariants
 ///
-/// - `inner`, the first field, was set up by `blk_mq_alloc_tag_set` with `T`'s vtable.
-/// - `data` comes from `T::TagSetData::into_foreign`, and is this value's.
+/// `inner`, the first field, was set up by `blk_mq_alloc_tag_set` with `T`'s vtable.
 #[pin_data(PinnedDrop)]
 #[repr(C)]
 pub(crate) struct TagSet<T: Operations> {
     #[pin]
     inner: Opaque<bindings::blk_mq_tag_set>,
-    data: TagSetData<T>,
+    data: T::TagSetData,
     /// The queues that are mapped when the kernel has made so many; packed.
     wanted: Atomic<u64>,
     /// The queues that are mapped otherwise: those before a change, which may fail. Packed.
@@ -204,21 +196,6 @@ pub(crate) struct TagSet<T: Operations> {
     /// Held while hardware queues are added or removed, and while somebody looks at all of them.
     #[pin]
     change: Mutex<()>,
-}
-
-/// The driver's data in a tag set.
-///
-/// # Invariants
-///
-/// The pointer comes from `T::TagSetData::into_foreign`, and is this value's.
-struct TagSetData<T: Operations>(*mut c_void, PhantomData<T>);
-
-impl<T: Operations> Drop for TagSetData<T> {
-    fn drop(&mut self) {
-        // SAFETY: By the type's invariant; nothing borrows it any more, because all that does
-        // needs the tag set.
-        drop(unsafe { T::TagSetData::from_foreign(self.0) });
-    }
 }
 
 // SAFETY: The tag set is an object of the kernel that synchronises itself; nothing of it is bound
@@ -235,8 +212,6 @@ impl<T: Operations> TagSet<T> {
     /// `EINVAL` for no queue, a depth out of range, or as many reserved tags as there are;
     /// `ENOMEM`; what [`Operations::init_request`] returns, as `ENOMEM`.
     pub(crate) fn new(options: TagSetOptions, data: T::TagSetData) -> impl PinInit<Self, Error> {
-        // INVARIANT: It is from `into_foreign`.
-        let data = TagSetData(data.into_foreign(), PhantomData);
         let queues = options.hw_queues;
         let nr_maps = match (queues.read, queues.poll) {
             (0, 0) => 1,
@@ -289,9 +264,8 @@ impl<T: Operations> TagSet<T> {
     }
 
     /// The driver's data.
-    pub(crate) fn data(&self) -> Borrowed<'_, T::TagSetData> {
-        // SAFETY: By the type's invariant; the data lives as long as this value.
-        unsafe { T::TagSetData::borrow(self.data.0) }
+    pub(crate) fn data(&self) -> &T::TagSetData {
+        &self.data
     }
 
     /// How many hardware queues there are, of each kind.

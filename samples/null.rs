@@ -20,7 +20,6 @@ use crate::{
     },
     limits::QueueLimits,
     queue::{
-        Borrowed,
         HwQueue,
         HwQueueInfo,
         HwQueueKind,
@@ -56,8 +55,7 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        Arc,
-        ArcBorrow, //
+        Arc, //
     },
 };
 
@@ -128,13 +126,11 @@ impl Null {
 impl Operations for Null {
     type TagSetData = Arc<Device>;
     type QueueData = Arc<Device>;
+    type SteadyData = ();
     type HwData = Slots;
     type RequestData = Command;
 
-    fn init_hctx(
-        _device: Borrowed<'_, Self::QueueData>,
-        info: &HwQueueInfo,
-    ) -> impl PinInit<Slots, Error> {
+    fn init_hctx(_device: &Self::QueueData, info: &HwQueueInfo) -> impl PinInit<Slots, Error> {
         let mut slots = KVec::new();
         let filled = (0..info.depth).try_for_each(|_| slots.push(Atomic::new(0), GFP_KERNEL));
         try_pin_init!(Slots {
@@ -143,7 +139,7 @@ impl Operations for Null {
     }
 
     fn init_request(
-        _device: Borrowed<'_, Self::TagSetData>,
+        _device: &Self::TagSetData,
         _info: &HwQueueInfo,
     ) -> impl PinInit<Command, Error> {
         try_pin_init!(Command {
@@ -153,7 +149,7 @@ impl Operations for Null {
     }
 
     fn queue_rq(
-        device: ArcBorrow<'_, Device>,
+        device: &Arc<Device>,
         hw: &HwQueue<Self>,
         rq: Incoming<Self>,
         is_last: bool,
@@ -169,17 +165,17 @@ impl Operations for Null {
             slot.store(id.ticket.wrapping_add(1), Relaxed);
         }
         if is_last {
-            Self::ring_doorbell(&device, hw);
+            Self::ring_doorbell(device, hw);
         }
         Ok(())
     }
 
-    fn commit_rqs(device: ArcBorrow<'_, Device>, hw: &HwQueue<Self>) {
+    fn commit_rqs(device: &Arc<Device>, hw: &HwQueue<Self>) {
         device.late_doorbells.increment();
-        Self::ring_doorbell(&device, hw);
+        Self::ring_doorbell(device, hw);
     }
 
-    fn timer(device: ArcBorrow<'_, Device>, hw: &HwQueue<Self>) -> Option<u64> {
+    fn timer(device: &Arc<Device>, hw: &HwQueue<Self>) -> Option<u64> {
         device.interrupts.increment();
         for (tag, slot) in (0..).zip(&hw.slots) {
             let ticket = match slot.xchg(0, Full) {
@@ -193,12 +189,12 @@ impl Operations for Null {
         None
     }
 
-    fn timeout(_device: ArcBorrow<'_, Device>, rq: TimedOut<'_, Self>) -> TimeoutVerdict {
+    fn timeout(_device: &Arc<Device>, rq: TimedOut<'_, Self>) -> TimeoutVerdict {
         // The interrupt always comes.
         rq.wait_longer()
     }
 
-    fn get_budget(device: ArcBorrow<'_, Device>) -> Option<Budget> {
+    fn get_budget(device: &Arc<Device>) -> Option<Budget> {
         loop {
             let out = device.out.get();
             if out >= BUDGET.into() {
@@ -210,17 +206,17 @@ impl Operations for Null {
         }
     }
 
-    fn put_budget(device: ArcBorrow<'_, Device>, _budget: Budget) {
+    fn put_budget(device: &Arc<Device>, _budget: Budget) {
         device.out.0.fetch_sub(1, Full);
     }
 
-    fn busy(device: ArcBorrow<'_, Device>) -> bool {
+    fn busy(device: &Arc<Device>) -> bool {
         device.busy_answers.increment();
         device.out.get() >= BUDGET.into()
     }
 
     /// The other way round than others do it: the first CPU to the last queue.
-    fn map_queues(_device: ArcBorrow<'_, Device>, maps: &mut QueueMaps<'_>) {
+    fn map_queues(_device: &Arc<Device>, maps: &mut QueueMaps<'_>) {
         let queues = online_cpus();
         for cpu in 0..queues {
             // There is no queue for it if the kernel made fewer; then it stays as it was.
@@ -228,18 +224,18 @@ impl Operations for Null {
         }
     }
 
-    fn cleanup_rq(device: ArcBorrow<'_, Device>, _rq: InFlight<'_, Self>) {
+    fn cleanup_rq(device: &Arc<Device>, _rq: InFlight<'_, Self>) {
         device.taken_back.increment();
     }
 
-    fn show_rq(_device: ArcBorrow<'_, Device>, rq: InFlight<'_, Self>, m: &SeqFile) {
+    fn show_rq(_device: &Arc<Device>, rq: InFlight<'_, Self>, m: &SeqFile) {
         seq_print!(m, ", opcode={}", rq.data().opcode.load(Relaxed));
     }
 }
 
 #[vtable]
 impl DiskOperations for Null {
-    fn open(device: ArcBorrow<'_, Device>, mode: OpenMode) -> Result {
+    fn open(device: &Arc<Device>, mode: OpenMode) -> Result {
         if mode.write() && mode.exclusive() {
             pr_info!("opened to write, by one alone\n");
         }
@@ -247,13 +243,13 @@ impl DiskOperations for Null {
         Ok(())
     }
 
-    fn release(device: ArcBorrow<'_, Device>) {
+    fn release(device: &Arc<Device>) {
         device.opened.0.fetch_sub(1, Full);
     }
 
     /// Only the command number 0x7250 ("rP"), which gives how many are allowed to be out.
     fn ioctl(
-        _device: ArcBorrow<'_, Device>,
+        _device: &Arc<Device>,
         _mode: OpenMode,
         command: u32,
         _argument: usize,
@@ -264,7 +260,7 @@ impl DiskOperations for Null {
         }
     }
 
-    fn getgeo(_device: ArcBorrow<'_, Device>) -> Result<Geometry> {
+    fn getgeo(_device: &Arc<Device>) -> Result<Geometry> {
         Ok(Geometry {
             heads: 64,
             sectors: 32,
@@ -280,7 +276,7 @@ fn identify(device: &Arc<Device>) -> Result<u64> {
         ..TagSetOptions::new(HwQueues::only(1), 2)
     };
     let tagset = Arc::pin_init(TagSet::<Null>::new(options, device.clone()), GFP_KERNEL)?;
-    let admin = Queue::new(tagset, device.clone())?;
+    let admin = Queue::new(tagset, device.clone(), ())?;
 
     let command = admin.alloc_request(Direction::In, Tag::Reserved)?;
     command.data().opcode.store(IDENTIFY, Relaxed);
@@ -320,6 +316,7 @@ impl kernel::Module for NullModule {
             },
             tagset,
             device.clone(),
+            (),
         )?
         .add()?;
 

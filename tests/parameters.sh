@@ -17,7 +17,8 @@ online_cpus=$(getconf _NPROCESSORS_ONLN)
 
 # Every parameter with its default. Switches and faults are told from the others by how they are shown.
 DEFAULTS="nr_devices=1 size=256 blocksize=512 submit_queues=0 read_queues=0 poll_queues=0
-    hw_queue_depth=128 home_node=-1 memory_backed=Y discard=Y write_cache=N rotational=N virt_boundary=N
+    hw_queue_depth=128 home_node=-1 memory_backed=Y discard=Y write_cache=N rotational=N read_only=N
+    removable=N virt_boundary=N
     max_sectors=0 irqmode=0 completion_nsec=10000 no_sched=Y blocking=N shared_tags=N shared_tag_bitmap=N
     timeout_inject=0,0,0,0 timeout_retry=N requeue_inject=0,0,0,0 init_hctx_fault_inject=0,0,0,0
     fault_seed=0"
