@@ -151,7 +151,7 @@ impl<T: DiskOperations> NewDisk<T> {
     ) -> Result<Self> {
         let context = QueueContext::new(data, steady)?;
 
-        let mut limits = options.limits.into_raw();
+        let mut limits = options.limits.into_raw()?;
         // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want the
         // context.
         let raw = from_err_ptr(unsafe {

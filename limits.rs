@@ -5,7 +5,10 @@
 //! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h), `struct queue_limits`.
 
 use crate::bindings;
-use kernel::prelude::*;
+use kernel::{
+    fmt,
+    prelude::*, //
+};
 
 /// Log2 of the size of a sector, the unit of all positions and lengths of the block layer.
 pub(crate) const SECTOR_SHIFT: u32 = bindings::SECTOR_SHIFT;
@@ -17,7 +20,11 @@ const PAGE_SIZE: u32 = 1 << bindings::PAGE_SHIFT;
 ///
 /// A limit that is not set has the block layer's default, which is often an old and small one.
 /// Each setter refuses what the block layer would refuse, cut, or warn of: with `EINVAL`, and a
-/// line in the log that names the limit, the value, and what is allowed.
+/// line in the log that names the limit, the value, and what is allowed. Limits that do not go
+/// together are refused the same way when a [disk](crate::disk::NewDisk) is made with them.
+///
+/// Not here: what belongs to zones and to integrity data, which a driver could not reach yet; and
+/// what blk-mq sets itself (polling, statistics, no waiting).
 ///
 /// # Examples
 ///
@@ -25,6 +32,8 @@ const PAGE_SIZE: u32 = 1 << bindings::PAGE_SHIFT;
 /// let limits = QueueLimits::new()
 ///     .logical_block_size(4096)?
 ///     .max_hw_sectors(8192)?
+///     .atomic_write_max_bytes(65536)?
+///     .atomic_writes(true)
 ///     .rotational(false);
 /// ```
 pub(crate) struct QueueLimits(bindings::queue_limits);
@@ -35,15 +44,7 @@ macro_rules! setters {
         => $($field:ident)|+ = $stored:expr;)*) => {$(
         $(#[$doc])*
         pub(crate) fn $name(mut self, $value: $type) -> Result<Self> {
-            if !$check {
-                pr_err!(
-                    "limit {}={} refused: allowed is {}\n",
-                    stringify!($name),
-                    $value,
-                    $allowed
-                );
-                return Err(EINVAL);
-            }
+            check(stringify!($name), $value, $check, $allowed)?;
             $(self.0.$field = $stored;)+
             Ok(self)
         }
@@ -65,6 +66,14 @@ macro_rules! features {
     )*};
 }
 
+fn check(name: &str, value: impl fmt::Display, is_valid: bool, allowed: &str) -> Result {
+    if !is_valid {
+        pr_err!("limit {name}={value} refused: allowed is {allowed}\n");
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
 fn is_block_size(bytes: u32) -> bool {
     (bindings::SECTOR_SIZE..=bindings::BLK_MAX_BLOCK_SIZE).contains(&bytes)
         && bytes.is_power_of_two()
@@ -83,8 +92,71 @@ impl QueueLimits {
     }
 
     /// For the kernel's functions.
-    pub(crate) fn into_raw(self) -> bindings::queue_limits {
-        self.0
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if limits do not go together.
+    pub(crate) fn into_raw(mut self) -> Result<bindings::queue_limits> {
+        let limits = &mut self.0;
+        let block = limits.logical_block_size.max(bindings::SECTOR_SIZE);
+        let max_hw_sectors = match limits.max_hw_sectors {
+            0 => bindings::blk_default_limits_BLK_SAFE_MAX_SECTORS,
+            sectors => sectors,
+        };
+        check(
+            "max_hw_sectors",
+            max_hw_sectors,
+            max_hw_sectors >= block >> SECTOR_SHIFT,
+            "at least a logical block",
+        )?;
+        if limits.max_hw_wzeroes_unmap_sectors != 0 {
+            limits.max_hw_wzeroes_unmap_sectors = limits.max_write_zeroes_sectors;
+        }
+        if limits.features & bindings::BLK_FEAT_ATOMIC_WRITES != 0 {
+            Self::check_atomic_writes(limits, block)?;
+        }
+        Ok(self.0)
+    }
+
+    /// Fills in what follows from the rest, and checks what the kernel would warn of.
+    fn check_atomic_writes(limits: &mut bindings::queue_limits, block: u32) -> Result {
+        let most = limits.atomic_write_hw_max;
+        let boundary = limits.atomic_write_hw_boundary;
+        let chunk = limits.chunk_sectors;
+        let (min, max) = (
+            &mut limits.atomic_write_hw_unit_min,
+            &mut limits.atomic_write_hw_unit_max,
+        );
+        if *min == 0 {
+            *min = block;
+        }
+        if *max == 0 {
+            *max = most;
+        }
+        check(
+            "atomic_write_unit_max_bytes",
+            *max,
+            (*min..=most).contains(max),
+            "from atomic_write_unit_min_bytes to atomic_write_max_bytes",
+        )?;
+        check(
+            "atomic_write_max_bytes",
+            most,
+            chunk == 0 || most >> SECTOR_SHIFT <= chunk,
+            "no more than chunk_sectors",
+        )?;
+        let boundary_sectors = boundary >> SECTOR_SHIFT;
+        let divides = |a: u32, b: u32| b % a == 0;
+        check(
+            "atomic_write_boundary_bytes",
+            boundary,
+            boundary == 0
+                || boundary >= most
+                    && (chunk == 0
+                        || divides(chunk, boundary_sectors)
+                        || divides(boundary_sectors, chunk)),
+            "at least atomic_write_max_bytes, and a multiple or a divisor of chunk_sectors",
+        )
     }
 
     setters! {
@@ -172,11 +244,37 @@ impl QueueLimits {
         /// How many streams writes can be marked with; 0 (the default): none.
         max_write_streams: u16 = |_count| true, "any" => max_write_streams = _count;
 
-        /// The longest write in bytes that happens as a whole or not at all, aligned to its own
-        /// length; a power of two, 0 (the default) for none. The shortest is a logical block.
+        /// The bytes that a stream is released in; 0: not said.
+        write_stream_granularity: u32 = |bytes| bytes % 512 == 0, "a multiple of 512"
+            => write_stream_granularity = bytes;
+
+        /// What the end of a request's data is filled up to, less 1: a power of two less 1.
+        dma_pad_mask: u32 = |mask| mask & mask.wrapping_add(1) == 0, "a power of two less 1"
+            => dma_pad_mask = mask;
+
+        /// The most bytes that writes which happen as a whole or not at all may be merged to; 0 (the
+        /// default): there are none.
         atomic_write_max_bytes: u32 = |bytes| bytes == 0 || is_power_of_sectors(bytes),
-            "0, or a power of two from 512 on"
-            => atomic_write_hw_max | atomic_write_hw_unit_max = bytes;
+            "0, or a power of two from 512 on" => atomic_write_hw_max = bytes;
+
+        /// The shortest of such writes; without it: a logical block.
+        atomic_write_unit_min_bytes: u32 = |bytes| is_power_of_sectors(bytes),
+            "a power of two from 512 on" => atomic_write_hw_unit_min = bytes;
+
+        /// The longest of such writes; without it: as `atomic_write_max_bytes`.
+        atomic_write_unit_max_bytes: u32 = |bytes| is_power_of_sectors(bytes),
+            "a power of two from 512 on" => atomic_write_hw_unit_max = bytes;
+
+        /// No such write crosses a multiple of this; 0 (the default): they may.
+        atomic_write_boundary_bytes: u32 = |bytes| bytes == 0 || is_power_of_sectors(bytes),
+            "0, or a power of two from 512 on" => atomic_write_hw_boundary = bytes;
+    }
+
+    /// A write-zeroes may give the blocks back: it is quick, and what it zeroed takes no room.
+    pub(crate) fn write_zeroes_unmaps(mut self, yes: bool) -> Self {
+        // Its length is that of a write-zeroes, which may be set later.
+        self.0.max_hw_wzeroes_unmap_sectors = if yes { u32::MAX } else { 0 };
+        self
     }
 
     features! {

@@ -237,6 +237,10 @@ impl<T: Operations> Pdu<T> {
 unsafe fn claim<T: Operations>(raw: NonNull<bindings::request>, ticket: u64) -> Option<Request<T>> {
     // SAFETY: By the requirement of this function.
     let pdu = unsafe { &*Pdu::<T>::of(raw.as_ptr()) };
+    if ticket & PARKED != 0 {
+        // Nobody was given such a ticket.
+        return None;
+    }
     pdu.ticket
         .cmpxchg(ticket | PARKED, ticket & !PARKED, Full)
         .ok()?;
@@ -372,6 +376,20 @@ impl<T: Operations> Incoming<T> {
     pub(crate) fn hw_queue(&self) -> &HwQueue<T> {
         // SAFETY: The hardware queue of a request lives as long as the request is the driver's.
         unsafe { HwQueue::of_request(self.raw.as_ref()) }
+    }
+
+    /// What is to be done.
+    #[inline(always)]
+    pub(crate) fn operation(&self) -> Operation {
+        // SAFETY: By the type's invariant the request is valid.
+        Operation::from_raw(unsafe { self.raw.as_ref() }.cmd_flags)
+    }
+
+    /// The first sector of the range; see [`Request::sector`].
+    #[inline(always)]
+    pub(crate) fn sector(&self) -> u64 {
+        // SAFETY: By the type's invariant the request is valid.
+        unsafe { self.raw.as_ref() }.__sector
     }
 
     /// The length of the range in bytes; see [`Request::bytes`].

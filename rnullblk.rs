@@ -249,6 +249,8 @@ impl kernel::Module for RnullblkModule {
                 Some(tagset) => Arc::clone(tagset),
                 None => make_tag_set().inspect_err(|error| log_not_made(&name, error))?,
             };
+            // The kernel halves it where memory is short.
+            parameters::hw_queue_depth.set_in_force(tagset.queue_depth());
             if parameters::shared_tags.is_on() {
                 shared = Some(tagset.clone());
             }
