@@ -149,6 +149,17 @@ impl<T: Operations> Drop for Queue<T> {
 /// What is to be done stands in its data, where [`Operations::queue_rq`] finds it, and the answer
 /// comes back there.
 ///
+/// # Examples
+///
+/// ```ignore
+/// let command = admin.alloc_request(Direction::In, Tag::Any)?;
+/// command.data().opcode.store(IDENTIFY, Relaxed);
+/// let sectors = command.execute(|status, data| match status {
+///     Status::OK => Ok(data.answer.load(Relaxed)),
+///     _ => Err(EIO),
+/// })?;
+/// ```
+///
 /// # Invariants
 ///
 /// `raw` is allocated from a queue of `T`, and is not on its way.

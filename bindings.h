@@ -14,6 +14,7 @@
 
 void *rnullblk_page_address(const struct page *page);
 bool rnullblk_node_has_memory(int node);
+int rnullblk_node_of(const void *memory);
 unsigned int rnullblk_msecs_to_jiffies(unsigned int msecs);
 
 bool rnullblk_add_to_batch(struct request *rq, struct io_comp_batch *batch, bool is_error);

@@ -8,7 +8,11 @@
 
 #![forbid(unsafe_code)]
 
-use crate::request::CommandId;
+use crate::{
+    queue::HwQueueInfo,
+    request::CommandId,
+    tagset, //
+};
 use core::cmp::Ordering;
 use kernel::{
     prelude::*,
@@ -30,7 +34,7 @@ use kernel::{
 /// When two CPUs post at the same moment an answer may wait for one that is due some nanoseconds
 /// later; it is never early.
 pub(crate) struct CompletionRing {
-    slots: KVec<Slot>,
+    slots: KVVec<Slot>,
     head: Atomic<u64>,
     tail: Atomic<u64>,
 }
@@ -44,11 +48,11 @@ struct Slot {
 }
 
 impl CompletionRing {
-    /// A ring for at least `answers` answers. May sleep.
-    pub(crate) fn new(answers: u32) -> Result<Self> {
+    /// A ring for at least `answers` answers, on the NUMA node of the queue. May sleep.
+    pub(crate) fn new(answers: u32, queue: &HwQueueInfo) -> Result<Self> {
         let size = answers.checked_next_power_of_two().ok_or(EINVAL)?;
         // CAST: `usize` is at least as wide as `u32`.
-        let mut slots = KVec::with_capacity(size as usize, GFP_KERNEL)?;
+        let mut slots = queue.vec_with_capacity(size as usize)?;
         for position in 0..size {
             slots.push(
                 Slot {
@@ -65,6 +69,11 @@ impl CompletionRing {
             head: Atomic::new(0),
             tail: Atomic::new(0),
         })
+    }
+
+    /// The NUMA node on which it lies.
+    pub(crate) fn memory_node(&self) -> i32 {
+        tagset::node_of_vec(&self.slots)
     }
 
     fn slot(&self, position: u64) -> Option<&Slot> {

@@ -6,7 +6,7 @@
 //!
 //! | file | read | write |
 //! |---|---|---|
-//! | `queues` | a table of counters, a line a hardware queue | |
+//! | `queues` | a line a hardware queue: the NUMA node of its CPUs, those where its data and its completion ring lie, its counters | |
 //! | `in_flight` | how many requests are started, and how many of these wait in the device | |
 //! | `submit_queues` | how many queues there are for what is not polled | how many there shall be |
 //! | `poll_queues` | how many poll queues there are | how many there shall be |
@@ -84,15 +84,20 @@ pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<
 }
 
 fn show_queues(disk: &RamDisk, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "queue node")?;
+    write!(f, "queue node memory ring")?;
     Counters::show_names(f)?;
     writeln!(f)?;
 
     let mut result = Ok(());
     disk.disk().for_each_hw_queue(|hw| {
         if result.is_ok() {
-            let (index, node) = (hw.index(), hw.numa_node());
-            result = f.write_fmt(fmt!("{index:>5} {node:>4}{}\n", hw.counters));
+            let (index, node, memory) = (hw.index(), hw.numa_node(), hw.memory_node());
+            // Where there is no ring nothing of it is elsewhere.
+            let ring = hw.ring.as_ref().map_or(memory, |ring| ring.memory_node());
+            result = f.write_fmt(fmt!(
+                "{index:>5} {node:>4} {memory:>6} {ring:>4}{}\n",
+                hw.counters
+            ));
         }
     });
     result

@@ -205,7 +205,7 @@ struct Faults {
 pub(crate) struct HwData {
     pub(crate) counters: Counters,
     /// The answers to come, where requests wait for one.
-    ring: Option<CompletionRing>,
+    pub(crate) ring: Option<CompletionRing>,
     /// 1 if the timer is started, or about to be.
     timer_is_on: Atomic<u32>,
 }
@@ -445,7 +445,7 @@ impl Operations for RamDiskOperations {
         } else if device.ends_inline && !device.has_poll_queues {
             Ok(None)
         } else {
-            CompletionRing::new(info.depth.saturating_mul(2)).map(Some)
+            CompletionRing::new(info.depth.saturating_mul(2), info).map(Some)
         };
         try_pin_init!(HwData {
             counters: Counters::new(),

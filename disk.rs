@@ -37,6 +37,28 @@ use kernel::{
 ///
 /// The data of the disk is there until the last one who opened it has closed it, also after the
 /// disk is gone.
+///
+/// # Examples
+///
+/// ```ignore
+/// #[vtable]
+/// impl DiskOperations for MyDriver {
+///     fn open(disk: &Disk, mode: OpenMode) -> Result {
+///         if mode.write() && disk.is_locked() {
+///             return Err(EROFS);
+///         }
+///         Ok(())
+///     }
+///
+///     fn getgeo(_disk: &Disk) -> Result<Geometry> {
+///         Ok(Geometry {
+///             heads: 64,
+///             sectors: 32,
+///             cylinders: 512,
+///         })
+///     }
+/// }
+/// ```
 #[vtable]
 pub(crate) trait DiskOperations: Operations {
     /// Somebody opens the disk or a partition of it. An error keeps him out.
@@ -111,6 +133,19 @@ pub(crate) struct DiskOptions<'a> {
 /// Everything that needs much memory is done by now. A module that makes several disks when it is
 /// loaded should make them all before it [adds](NewDisk::add) the first: once a disk is known
 /// somebody may open it, and if loading fails then, the module goes while the disk is still open.
+///
+/// # Examples
+///
+/// ```ignore
+/// let options = DiskOptions {
+///     name: c"mydisk0",
+///     capacity_sectors: 1 << 21,
+///     limits: QueueLimits::new().logical_block_size(4096)?,
+///     read_only: false,
+///     removable: false,
+/// };
+/// let disk: GenDisk<MyDriver> = NewDisk::new(options, tagset, disk_data, steady_data)?.add()?;
+/// ```
 ///
 /// # Invariants
 ///
@@ -217,6 +252,18 @@ impl<T: DiskOperations> NewDisk<T> {
 /// Dropping it removes the disk: file systems on it are written back as far as possible, requests
 /// in flight are waited for, and open file descriptors get errors from then on. To see the disk
 /// vanish instead, [`mark_dead`](GenDisk::mark_dead) it first.
+///
+/// # Examples
+///
+/// ```ignore
+/// // Somebody pulled the cable.
+/// disk.mark_dead();
+/// disk.for_each_in_flight(|rq| {
+///     if let Some(rq) = rq.take() {
+///         rq.end(Status::IOERR);
+///     }
+/// });
+/// ```
 ///
 /// # Invariants
 ///
@@ -390,6 +437,14 @@ impl<T: DiskOperations> Drop for Frozen<'_, T> {
 }
 
 /// A disk whose queue callbacks do not run; see [`GenDisk::quiesce`].
+///
+/// # Examples
+///
+/// ```ignore
+/// let quiesced = disk.quiesce();
+/// disk.data().reload_firmware()?;
+/// drop(quiesced);
+/// ```
 pub(crate) struct Quiesced<'a> {
     queue: *mut bindings::request_queue,
     _disk: PhantomData<&'a ()>,

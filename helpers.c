@@ -23,6 +23,12 @@ bool rnullblk_node_has_memory(int node)
 	return node >= 0 && node < MAX_NUMNODES && node_state(node, N_MEMORY);
 }
 
+/* Of memory from kmalloc or vmalloc. */
+int rnullblk_node_of(const void *memory)
+{
+	return page_to_nid(is_vmalloc_addr(memory) ? vmalloc_to_page(memory) : virt_to_page(memory));
+}
+
 unsigned int rnullblk_msecs_to_jiffies(unsigned int msecs)
 {
 	return msecs_to_jiffies(msecs);

@@ -33,7 +33,10 @@ use core::{
 };
 use kernel::{
     alloc::{
-        allocator::Kmalloc,
+        allocator::{
+            KVmalloc,
+            Kmalloc, //
+        },
         Allocator,
         NumaNode, //
     },
@@ -53,14 +56,45 @@ use kernel::{
 };
 
 /// What is known of a hardware queue, or of the requests for one, when they are made.
+///
+/// # Examples
+///
+/// ```ignore
+/// fn init_hctx(_disk: &Disk, info: &HwQueueInfo) -> impl PinInit<Ring, Error> {
+///     try_pin_init!(Ring {
+///         slots: info.vec_with_capacity(info.depth as usize)?,
+///     })
+/// }
+/// ```
 pub(crate) struct HwQueueInfo {
     /// The queue's number within the tag set, from 0 on.
     pub(crate) index: u32,
     /// The NUMA node of the CPUs that it serves, or [`NO_NODE`](crate::tagset::NO_NODE). What is
-    /// made by the initialiser lies there.
+    /// made by the initialiser lies there; for what that allocates see
+    /// [`vec_with_capacity`](Self::vec_with_capacity).
     pub(crate) numa_node: i32,
     /// How many requests can be in flight on the queue. A tag is below that.
     pub(crate) depth: u32,
+}
+
+impl HwQueueInfo {
+    fn node(&self) -> NumaNode {
+        NumaNode::new(self.numa_node).unwrap_or(NumaNode::NO_NODE)
+    }
+
+    /// An empty vector with room for `capacity` values on the queue's node. One that has to grow
+    /// moves, to whatever node. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn vec_with_capacity<S>(&self, capacity: usize) -> Result<KVVec<S>> {
+        let layout = core::alloc::Layout::array::<S>(capacity).map_err(|_| ENOMEM)?;
+        let room = KVmalloc::alloc(layout, GFP_KERNEL, self.node())?;
+        // SAFETY: The room is fresh, from the vector's own allocator, and made for `capacity`
+        // values; none of them is there yet.
+        Ok(unsafe { KVVec::from_raw_parts(room.cast().as_ptr(), 0, capacity) })
+    }
 }
 
 /// A blk-mq driver: its data, and what it does when the kernel calls.
@@ -79,20 +113,23 @@ pub(crate) struct HwQueueInfo {
 /// ```ignore
 /// struct Null;
 ///
+/// #[pin_data]
+/// struct Nothing {}
+///
 /// #[vtable]
 /// impl Operations for Null {
 ///     type TagSetData = ();
 ///     type QueueData = ();
 ///     type SteadyData = ();
-///     type HwData = ();
-///     type RequestData = ();
+///     type HwData = Nothing;
+///     type RequestData = Nothing;
 ///
-///     fn init_hctx(_disk: &(), _info: &HwQueueInfo) -> impl PinInit<(), Error> {
-///         pin_init::init_zeroed()
+///     fn init_hctx(_disk: &(), _info: &HwQueueInfo) -> impl PinInit<Nothing, Error> {
+///         try_pin_init!(Nothing {})
 ///     }
 ///
-///     fn init_request(_tagset: &(), _info: &HwQueueInfo) -> impl PinInit<(), Error> {
-///         pin_init::init_zeroed()
+///     fn init_request(_tagset: &(), _info: &HwQueueInfo) -> impl PinInit<Nothing, Error> {
+///         try_pin_init!(Nothing {})
 ///     }
 ///
 ///     fn queue_rq(
@@ -307,6 +344,18 @@ pub(crate) enum HwQueueKind {
 
 /// A hardware queue of a disk, with the driver's data, to which it dereferences.
 ///
+/// # Examples
+///
+/// ```ignore
+/// fn queue_rq(_disk: &Disk, hw: &HwQueue<Self>, rq: Incoming<Self>, is_last: bool) -> Result<(), Refused> {
+///     hw.ring.post(rq.start().park()); // `ring` is a field of `HwData`
+///     if is_last {
+///         hw.start_timer(20_000);
+///     }
+///     Ok(())
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// `hctx` is initialised and its `driver_data` points to this value.
@@ -353,8 +402,8 @@ impl<T: Operations> HwQueue<T> {
             data <- T::init_hctx(disk, info),
         }? Error);
 
-        let node = NumaNode::new(info.numa_node).unwrap_or(NumaNode::NO_NODE);
-        let room = Kmalloc::alloc(core::alloc::Layout::new::<Self>(), GFP_KERNEL, node)?;
+        let layout = core::alloc::Layout::new::<Self>();
+        let room = Kmalloc::alloc(layout, GFP_KERNEL, info.node())?;
         // SAFETY: The room is fresh and large enough; the box owns it.
         let room = unsafe { KBox::from_raw(room.cast::<core::mem::MaybeUninit<Self>>().as_ptr()) };
         let hw = room.write_pin_init(init)?;
@@ -428,6 +477,12 @@ impl<T: Operations> HwQueue<T> {
     pub(crate) fn numa_node(&self) -> i32 {
         // SAFETY: By the type's invariant.
         unsafe { (*self.as_raw()).numa_node }
+    }
+
+    /// The NUMA node on which the queue's data really lies.
+    pub(crate) fn memory_node(&self) -> i32 {
+        // SAFETY: The value was allocated by `Kmalloc`.
+        unsafe { bindings::rnullblk_node_of(core::ptr::from_ref(self).cast()) }
     }
 
     /// What the queue is for.

@@ -62,6 +62,16 @@ use kernel::{
 /// What a request asks for.
 ///
 /// C header: [`include/linux/blk_types.h`](srctree/include/linux/blk_types.h), `enum req_op`.
+///
+/// # Examples
+///
+/// ```ignore
+/// let status = match rq.operation() {
+///     Operation::Read | Operation::Write => transfer(&rq),
+///     Operation::Flush => Status::OK,
+///     _ => Status::NOTSUPP,
+/// };
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// Copy from the device into the segments.
@@ -101,6 +111,12 @@ impl Operation {
 /// How a request ended.
 ///
 /// C header: [`include/linux/blk_types.h`](srctree/include/linux/blk_types.h), `blk_status_t`.
+///
+/// # Examples
+///
+/// ```ignore
+/// rq.end(Status::IOERR); // the submitter sees `EIO`
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status(bindings::blk_status_t);
 
@@ -140,6 +156,17 @@ impl From<Result> for Status {
 /// Names one parking of one request: what a device is given to name the command when it answers.
 ///
 /// It may be kept and used at any time. Once the request was taken, the id names nothing.
+///
+/// # Examples
+///
+/// ```ignore
+/// let id = rq.park();
+/// device.send(id.tag, id.ticket);
+/// // Later, in the interrupt, with what the device gave back:
+/// if let Some(rq) = hw.take(CommandId { tag, ticket }) {
+///     rq.end(Status::OK);
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CommandId {
     /// The tag of the request in its hardware queue: below the queue's depth.
@@ -254,6 +281,18 @@ unsafe fn claim<T: Operations>(raw: NonNull<bindings::request>, ticket: u64) -> 
 /// Budgets: a limit that several queues share, as the queue depth of a SCSI device is. The block
 /// layer asks for a piece before it hands a request out; it goes back by itself when the request
 /// ends, is requeued, or was refused, so a driver cannot forget it.
+///
+/// # Examples
+///
+/// ```ignore
+/// fn get_budget(disk: &Disk) -> Option<Budget> {
+///     Budget::new(disk.free_slots.pop()?)
+/// }
+///
+/// fn put_budget(disk: &Disk, budget: Budget) {
+///     disk.free_slots.push(budget.number());
+/// }
+/// ```
 pub(crate) struct Budget(u32);
 
 impl Budget {
@@ -318,6 +357,15 @@ unsafe fn release_budget<T: Operations>(raw: NonNull<bindings::request>) {
 }
 
 /// Why a driver cannot take a request now.
+///
+/// # Examples
+///
+/// ```ignore
+/// match disk.pool.get() {
+///     Some(buffer) => serve(rq.start(), buffer),
+///     None => return Err(rq.refuse(Busy::System)),
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Busy {
     /// The device is busy with other requests of the same queue: the block layer tries again when
@@ -340,6 +388,16 @@ impl Refused {
 }
 
 /// A request that the block layer offers. The driver starts it, or refuses it for now.
+///
+/// # Examples
+///
+/// ```ignore
+/// if hw.is_full() {
+///     return Err(rq.refuse(Busy::Device));
+/// }
+/// rq.start().end(Status::OK);
+/// Ok(())
+/// ```
 ///
 /// # Invariants
 ///
@@ -680,6 +738,18 @@ impl<T: Operations> HwQueue<T> {
 
 /// A parked request whose time is over. The driver claims it, or lets it wait longer.
 ///
+/// # Examples
+///
+/// ```ignore
+/// fn timeout(_disk: &Disk, rq: TimedOut<'_, Self>) -> TimeoutVerdict {
+///     let (rq, verdict) = rq.claim();
+///     if let Some(rq) = rq {
+///         rq.end(Status::TIMEOUT);
+///     }
+///     verdict
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// `raw` is in flight and will not be reused as long as `'a`, the time of the callback.
@@ -739,6 +809,17 @@ impl<'a, T: Operations> TimedOut<'a, T> {
 
 /// A request in flight that somebody else owns, to look at while nobody can reuse it: it may end
 /// at any moment.
+///
+/// # Examples
+///
+/// ```ignore
+/// // A reset: the device has forgotten all commands.
+/// disk.for_each_in_flight(|rq| {
+///     if let Some(rq) = rq.take() {
+///         rq.requeue(0);
+///     }
+/// });
+/// ```
 ///
 /// # Invariants
 ///
@@ -810,6 +891,18 @@ impl<T: Operations> InFlight<'_, T> {
 
 /// Requests that end together; see [`Request::end_batched`].
 ///
+/// # Examples
+///
+/// ```ignore
+/// CompletionBatch::with(|batch| {
+///     while let Some(id) = hw.answers.pop() {
+///         if let Some(rq) = hw.take(id) {
+///             rq.end_batched(Status::OK, batch);
+///         }
+///     }
+/// });
+/// ```
+///
 /// # Invariants
 ///
 /// `raw` is valid for the lifetime `'a`, and its owner ends the requests in it.
@@ -850,6 +943,20 @@ impl CompletionBatch<'_> {
 
 /// The requests of a plug, in order; see [`Operations::queue_rqs`]. Those that are left in it are
 /// queued one by one afterwards.
+///
+/// # Examples
+///
+/// ```ignore
+/// fn queue_rqs(disk: &Disk, list: &mut RequestList<'_, Self>) {
+///     while let Some((hw, rq)) = list.pop() {
+///         if hw.is_full() {
+///             list.put_back(rq); // this one and the rest come one by one
+///             break;
+///         }
+///         disk.send(hw, rq.start());
+///     }
+/// }
+/// ```
 ///
 /// # Invariants
 ///
@@ -910,6 +1017,12 @@ impl<'a, T: Operations> RequestList<'a, T> {
 }
 
 /// The segments of a request, first to last; made by [`Request::segments`].
+///
+/// # Examples
+///
+/// ```ignore
+/// let bytes: usize = rq.segments().map(|segment| segment.len()).sum();
+/// ```
 ///
 /// # Invariants
 ///

@@ -19,6 +19,17 @@ use core::{
 /// page cache page that is written to a disk can be dirtied meanwhile), so it is never seen as a
 /// slice; it can only be copied.
 ///
+/// # Examples
+///
+/// ```ignore
+/// let mut at = start;
+/// for segment in rq.segments() {
+///     // SAFETY: What lies at `at` is as long as the request, and not its own buffer.
+///     unsafe { copy_nonoverlapping(at, segment.as_ptr(), segment.len()) };
+///     at = at.wrapping_add(segment.len());
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// `start` is valid for reads and writes of `len` bytes for the lifetime `'rq`, from any CPU.

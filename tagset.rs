@@ -34,6 +34,15 @@ use kernel::{
 /// Memory from whatever NUMA node the kernel thinks best.
 pub(crate) const NO_NODE: i32 = bindings::NUMA_NO_NODE;
 
+/// The NUMA node on which the beginning of a vector really lies, or [`NO_NODE`] if it has no memory.
+pub(crate) fn node_of_vec<S>(vec: &KVVec<S>) -> i32 {
+    if vec.capacity() == 0 || size_of::<S>() == 0 {
+        return NO_NODE;
+    }
+    // SAFETY: The memory of such a vector is from kmalloc or vmalloc.
+    unsafe { bindings::rnullblk_node_of(vec.as_ptr().cast()) }
+}
+
 /// The number of hardware queues above which one more has no CPU to serve: the possible CPUs.
 pub(crate) fn max_hw_queues() -> u32 {
     // SAFETY: The function only counts CPUs. 0 is "no limit".
@@ -48,6 +57,16 @@ pub(crate) fn online_cpus() -> u32 {
 
 /// How many hardware queues there are of each kind. A kind with none is served by the default
 /// queues; but without poll queues nothing is polled.
+///
+/// # Examples
+///
+/// ```ignore
+/// let queues = HwQueues {
+///     default: online_cpus(),
+///     read: 0,
+///     poll: 1,
+/// };
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HwQueues {
     /// For all that no other queue is for; at least 1.
@@ -406,6 +425,17 @@ impl<T: Operations> PinnedDrop for TagSet<T> {
 }
 
 /// Which hardware queue serves which CPU, for each kind of queue; see [`Operations::map_queues`].
+///
+/// # Examples
+///
+/// ```ignore
+/// fn map_queues(_tagset: &Host, maps: &mut QueueMaps<'_>) {
+///     // All CPUs that are not named go on as they are.
+///     if maps.assign(HwQueueKind::Poll, 0, 0).is_err() {
+///         pr_info!("no poll queue for CPU 0\n");
+///     }
+/// }
+/// ```
 pub(crate) struct QueueMaps<'a> {
     set: &'a mut bindings::blk_mq_tag_set,
 }

@@ -103,7 +103,7 @@ impl Counter {
 /// command, plus one.
 #[pin_data]
 struct Slots {
-    slots: KVec<Atomic<u64>>,
+    slots: KVVec<Atomic<u64>>,
 }
 
 /// A request: a command that may ask something, and the answer.
@@ -131,11 +131,14 @@ impl Operations for Null {
     type RequestData = Command;
 
     fn init_hctx(_device: &Self::QueueData, info: &HwQueueInfo) -> impl PinInit<Slots, Error> {
-        let mut slots = KVec::new();
-        let filled = (0..info.depth).try_for_each(|_| slots.push(Atomic::new(0), GFP_KERNEL));
-        try_pin_init!(Slots {
-            slots: filled.map(|()| slots)?,
-        })
+        // CAST: `usize` is at least as wide as `u32`.
+        let slots = info
+            .vec_with_capacity(info.depth as usize)
+            .and_then(|mut slots| {
+                (0..info.depth).try_for_each(|_| slots.push(Atomic::new(0), GFP_KERNEL))?;
+                Ok(slots)
+            });
+        try_pin_init!(Slots { slots: slots? })
     }
 
     fn init_request(

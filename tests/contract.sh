@@ -40,7 +40,7 @@ almost_right() {
     done
 }
 
-is_parked() { [ "$(cat /sys/block/rblkcontract/inflight | tr -s ' ')" = " 0 1" ]; }
+is_parked() { grep -q '^ *0 *1$' /sys/block/rblkcontract/inflight; }
 
 by_another_queue() {
     command $PARK 0 &

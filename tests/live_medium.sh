@@ -174,7 +174,10 @@ read_only_under_load() { # read_only_under_load PARAMETER=VALUE...
         wait_for 20 moved_on
         set_to read_only 1
         dd if=/dev/rblk0 of="$RAM/at-once" bs=1M iflag=direct status=none
-        ! wait "$fio_pid" # its writes fail
+        if wait "$fio_pid"; then
+            echo "no write failed"
+            return 1
+        fi
         dd if=/dev/rblk0 of="$RAM/later" bs=1M iflag=direct status=none
         cmp "$RAM/at-once" "$RAM/later"
         fails_with differ cmp "$RAM/at-once" "$RAM/noise"

@@ -22,7 +22,9 @@ node_of_cpu() { # node_of_cpu CPU
 queues_lie_with_their_cpus() { # queues_lie_with_their_cpus PARAMETER=VALUE...
     reload size=16 "$@"
     grep -H . "$MQ"/*/cpu_list
-    awk '{ print $1, $2 }' "$DEBUGFS/rblk0/queues"
+    awk '{ print $1, $2, $3, $4 }' "$DEBUGFS/rblk0/queues"
+    # So do its data and its completion ring.
+    awk 'NR > 1 && ($3 != $2 || $4 != $2) { exit 1 }' "$DEBUGFS/rblk0/queues"
     for queue in "$MQ"/*; do
         tr -s ', ' '\n' <"$queue/cpu_list" | while read -r cpu; do node_of_cpu "$cpu"; done | sort -u >"$WORK/nodes"
         node=$(awk -v queue="${queue##*/}" 'NR > 1 && $1 == queue { print $2 }' "$DEBUGFS/rblk0/queues")

@@ -398,10 +398,10 @@ impl kernel::Module for ContractModule {
         ];
         let debugfs = debugfs::Dir::new(c"rblk_contract");
         let files = debugfs.scope((), c"shown", |nothing, dir| {
-            dir.read_callback_file(c"halved_depth", nothing, &|_, f| {
+            dir.read_callback_file(c"halved_depth", nothing, &|(), f| {
                 show_halved_depth(f).map_err(|_| fmt::Error)
             });
-            dir.read_callback_file(c"refused_limits", nothing, &|_, f| {
+            dir.read_callback_file(c"refused_limits", nothing, &|(), f| {
                 writeln!(f, "{}", refused_limits().map_err(|_| fmt::Error)?)
             });
         });
