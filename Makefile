@@ -21,7 +21,7 @@ shell: ## the same machine with the module loaded and a root prompt
 test: ## boot it and run tests/ (T=name,name: only these)
 	@scripts/test.sh $(T)
 
-check: ## rustfmt, clippy and shellcheck, no warnings
+check: ## rustfmt, clippy, shellcheck, what the I/O path calls: no warnings
 	@scripts/check.sh
 
 load: ## load the module into this machine's kernel (ARGS="size=1024 nr_devices=2")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# check.sh: rustfmt, clippy as the kernel's Makefile configures it, shellcheck, and that each file
-# names its licence. Any warning fails.
+# check.sh: rustfmt, clippy as the kernel's Makefile configures it, what the I/O path calls, shellcheck, and
+# that each file names its licence. Any warning fails.
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
@@ -27,6 +27,11 @@ check_clippy() {
         [ -e rnullblk.ko ] && ! grep -q 'warning[:[]' /tmp/output"
 }
 
+check_hot_path() {
+    in_copy "make -j$(nproc) -C /kernel/build CC=$CC HOSTCC=$CC M=/tmp/tree modules
+        scripts/hot-path.sh rnullblk_rust.o"
+}
+
 check_shellcheck() {
     in_copy "find scripts tests -name '*.sh' -exec shellcheck -x -P SCRIPTDIR .ci/run '{}' +"
 }
@@ -37,7 +42,7 @@ check_licence() {
 
 mkdir -p "$CACHE/log"
 failed=
-for check in rustfmt clippy shellcheck licence; do
+for check in rustfmt clippy hot_path shellcheck licence; do
     log=$CACHE/log/check-$check
     if "check_$check" >"$log"; then
         say "check $check: passed"
