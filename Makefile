@@ -3,6 +3,7 @@
 #
 #   KDIR=DIR       build for this kernel tree (with LLVM=1 and the like, if it was built so)
 #   T=NAME,NAME    only these tests
+#   SEED=N         what tests do by chance, as in the run that printed this
 #   ARGS="..."     module parameters for load and shell
 #   V=1            show the compiler's command lines
 

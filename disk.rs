@@ -317,8 +317,9 @@ impl<T: DiskOperations> GenDisk<T> {
         unsafe { bindings::rnullblk_is_read_only(self.disk.as_ptr()) }
     }
 
-    /// Forbids or allows writing, and tells user space. The block layer warns of a write all the same,
-    /// and lets it through: the driver has to refuse it. May sleep.
+    /// Forbids or allows writing, and tells user space. The block layer refuses writes of
+    /// user space; those of a mounted file system it lets through with a warning, so the driver has to refuse
+    /// them. May sleep.
     pub(crate) fn set_read_only(&self, yes: bool) {
         // SAFETY: By the type's invariant the disk is valid.
         unsafe { bindings::set_disk_ro(self.disk.as_ptr(), yes) };

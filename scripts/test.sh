@@ -31,7 +31,7 @@ say "booting $(cat "$KERNEL_TREE/release")"
 
 status=0
 tied "$SCRIPTS/vm.sh" "$results" \
-    "RESULTS=/results ${TEST_SECONDS:+TEST_SECONDS=$TEST_SECONDS} exec tests/run.sh $names" |
+    "RESULTS=/results ${TEST_SECONDS:+TEST_SECONDS=$TEST_SECONDS} ${SEED:+SEED=$SEED} exec tests/run.sh $names" |
     tee "$results/console.log" || status=$?
 chown -R "$OWNER_UID:$OWNER_GID" "$TOP/build"
 say "the virtual machine ran for $(($(date +%s) - booted)) s; its output and kernel log are in build/test/"

@@ -5,8 +5,7 @@
 # a flush; and the faults that do this strike when they are told to.
 plan 10
 
-seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 QUEUE=/sys/block/rblk0/queue
 

@@ -4,8 +4,7 @@
 # What a plug holds comes to the driver as one list and ends as one batch.
 plan 9
 
-seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 QUEUE=/sys/block/rblk0/queue
 TRACING=/sys/kernel/debug/tracing

@@ -7,8 +7,7 @@ SWITCH=/sys/devices/system/cpu/cpu$CPU/online
 [ -w "$SWITCH" ] || skip_all "CPU $CPU cannot be taken offline here"
 plan 5
 
-seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats the I/O
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 # Wherever this stops, the CPU is there again.
 bring_back_and_clean_up() {
@@ -29,41 +28,12 @@ off_and_on() { # off_and_on TIMES
     done
 }
 
-verified_io() { # verified_io OPTION...: some seconds of it
-    fio --name=verified --filename=/dev/rblk0 --direct=1 --ioengine=libaio --iodepth=32 --numjobs=2 \
-        --offset_increment=16m --size=16m --rw=randwrite --bs=4k --number_ios=1500 --randseed="$seed" \
-        --verify=crc32c --verify_fatal=1 --verify_backlog=64 "$@" >"$WORK/fio.log" 2>&1 || {
-        cat "$WORK/fio.log"
-        return 1
-    }
-}
-
-io_is_going_on() { [ "$(counter writes)" -gt 0 ]; }
-
-io_until_done() {
-    while [ ! -e "$WORK/done" ]; do
-        verified_io "$@"
-    done
-}
-
 queue_of_cpu() { grep -lx "$CPU" /sys/block/rblk0/mq/*/cpu_list | sed 's:.*/mq/\([0-9]*\)/.*:\1:'; }
 
 under_io() { # under_io TIMES FIO-OPTION...
     times=$1
     shift
-    rm -f "$WORK/done"
-    io_until_done "$@" &
-    io_pid=$!
-    trap 'touch "$WORK/done"; wait "$io_pid"' EXIT # of this check
-    wait_for 20 io_is_going_on
-    off_and_on "$times"
-    touch "$WORK/done"
-    wait "$io_pid"
-    trap - EXIT
-    cat "$DEBUGFS/rblk0/queues" "$DEBUGFS/rblk0/in_flight"
-    grep -q '^0 started' "$DEBUGFS/rblk0/in_flight"
-    [ "$(counter errors)" -eq 0 ]
-    [ "$(counter timeouts)" -eq 0 ]
+    while_verified_io off_and_on "$times" -- "$@"
     for queue in $(queue_of_cpu); do
         [ "$(counter writes "$queue")" -gt 0 ]
     done

@@ -5,8 +5,7 @@
 # call and by io_uring, one and many at a time, direct and through the page cache, several jobs at once.
 plan 6
 
-seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 DEVICE_MIB=48
 JOBS=$WORK/jobs

@@ -5,8 +5,7 @@
 # changes. What a device cannot discard it refuses.
 plan 16
 
-seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 DEVICE_MIB=4
 DEVICE_BYTES=$((DEVICE_MIB << 20))

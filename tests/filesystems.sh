@@ -5,8 +5,7 @@
 # the page cache, through a trim and a remount, and their own check finds no fault.
 plan 24
 
-seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 RAM=$(mount_dir ram)
 mount -t tmpfs tmpfs "$RAM"

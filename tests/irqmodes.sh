@@ -4,8 +4,7 @@
 # Each irqmode completes requests in its own way, and in no other; by timer, none is done too early.
 plan 11
 
-seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 cpus=$(getconf _NPROCESSORS_ONLN)
 

@@ -4,8 +4,7 @@
 # Devices do not share a byte: what is written to or discarded from one is never seen on another.
 plan 4
 
-seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 DEVICE_MIB=8
 DEVICES="0 1 2"

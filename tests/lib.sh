@@ -4,6 +4,7 @@
 #   . "$(dirname "$0")/lib.sh"
 #   # A discarded range reads as zeroes.
 #   plan 2
+#   pick_seed # if anything is done by chance
 #   check "the module loads" load size=64
 #   check "it reads as zeroes" reads_zeroes
 #   finish
@@ -141,6 +142,62 @@ fails_with() {
         return 1
     }
 }
+
+# pick_seed: sets and prints the seed of what the test does by chance. SEED=N repeats a run.
+pick_seed() {
+    # shellcheck disable=SC2034 # for the tests
+    seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}
+    ktap_print_msg "SEED=$seed"
+}
+
+# used_kib: the memory that the kernel itself uses: vmalloc, slab, per-CPU.
+used_kib() {
+    sync
+    echo 3 >/proc/sys/vm/drop_caches
+    awk '/^(VmallocUsed|Slab|Percpu):/ { sum += $2 } END { print sum }' /proc/meminfo
+}
+
+# while_verified_io COMMAND [ARGUMENT...] -- FIO-OPTION...: COMMAND, while two jobs write the first 32 MiB of
+# rblk0 at random and verify them, again and again. No I/O fails, and in the end none is in flight.
+while_verified_io() {
+    while_command=
+    while [ "$1" != -- ]; do
+        while_command="$while_command $1"
+        shift
+    done
+    shift
+    rm -f "$WORK/done"
+    verified_io_until_done "$@" &
+    while_pid=$!
+    trap 'touch "$WORK/done"; wait "$while_pid"' EXIT # of this check
+    wait_for 20 writes_go_on
+    $while_command
+    touch "$WORK/done"
+    wait "$while_pid"
+    trap - EXIT
+    cat "$DEBUGFS/rblk0/queues" "$DEBUGFS/rblk0/in_flight"
+    grep -q '^0 started' "$DEBUGFS/rblk0/in_flight"
+    [ "$(counter errors)" -eq 0 ]
+    [ "$(counter timeouts)" -eq 0 ]
+}
+
+verified_io_until_done() { # verified_io_until_done FIO-OPTION...
+    passes=0
+    while [ ! -e "$WORK/done" ]; do
+        # shellcheck disable=SC2154 # pick_seed sets it
+        fio --name=verified --filename=/dev/rblk0 --direct=1 --ioengine=libaio --iodepth=32 --numjobs=2 \
+            --offset_increment=16m --size=16m --rw=randwrite --bs=4k --number_ios=1500 --randseed="$seed" \
+            --verify=crc32c --verify_fatal=1 --verify_backlog=64 "$@" >"$WORK/fio.log" 2>&1 || {
+            cat "$WORK/fio.log"
+            return 1
+        }
+        passes=$((passes + 1))
+    done
+    echo "$passes passes of verified I/O"
+}
+
+# writes_go_on [BEFORE]: there were more of them.
+writes_go_on() { [ "$(counter writes)" -gt "${1:-0}" ]; }
 
 # counter NAME [QUEUE]: a number of rblk0's table of counters, of one hardware queue or over all.
 counter() {

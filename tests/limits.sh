@@ -4,8 +4,7 @@
 # The limits that parameters set are in force: longer or gapped I/O is split, and loses no byte.
 plan 7
 
-seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats the I/O
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 QUEUE=/sys/block/rblk0/queue
 PAGE_SIZE=$(getconf PAGESIZE)

@@ -5,8 +5,7 @@
 [ "$(getconf _NPROCESSORS_CONF)" -ge 2 ] || skip_all "one CPU has one queue"
 plan 10
 
-seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats the choices
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 CHANGES=12
 MQ=/sys/block/rblk0/mq
@@ -51,71 +50,30 @@ change_both() { # change_both LEAST-POLL: 0 or 1
     done
 }
 
-verified_io() { # verified_io OPTION...: some seconds of it
-    fio --name=verified --filename=/dev/rblk0 --direct=1 --ioengine=libaio --iodepth=16 --numjobs=2 \
-        --offset_increment=16m --size=16m --rw=randwrite --bs=4k --number_ios=1500 --randseed="$seed" \
-        --verify=crc32c --verify_fatal=1 --verify_backlog=64 "$@" >"$WORK/fio.log" 2>&1 || {
-        cat "$WORK/fio.log"
-        return 1
-    }
-}
-
-io_is_going_on() { [ "$(counter writes)" -gt 0 ]; }
-
-io_until_done() {
-    passes=0
-    while [ ! -e "$WORK/done" ]; do
-        verified_io "$@"
-        passes=$((passes + 1))
-    done
-    echo "$passes passes of verified I/O"
-}
-
-# under_io COMMAND [ARGUMENT] -- FIO-OPTION...: COMMAND, while I/O is going on.
-under_io() {
-    under_command=
-    while [ "$1" != -- ]; do
-        under_command="$under_command $1"
-        shift
-    done
-    shift
-    rm -f "$WORK/done"
-    io_until_done "$@" &
-    io_pid=$!
-    trap 'touch "$WORK/done"; wait "$io_pid"' EXIT # of this check
-    wait_for 20 io_is_going_on
-    $under_command
-    touch "$WORK/done"
-    wait "$io_pid"
-    trap - EXIT
-    grep -q '^0 started' "$DEBUGFS/rblk0/in_flight"
-    [ "$(counter errors)" -eq 0 ]
-}
-
 submit_queues_under_io() { # submit_queues_under_io PARAMETER=VALUE...
     reload size=32 "$@"
-    under_io change_submit_queues 0 --
+    while_verified_io change_submit_queues 0 --
 }
 
 with_read_queues() {
     reload size=32 irqmode=1 read_queues=1
-    under_io change_submit_queues 1 --
+    while_verified_io change_submit_queues 1 --
 }
 
 poll_queues_under_io() { # poll_queues_under_io IRQMODE
     reload size=32 "irqmode=$1" "poll_queues=$possible_cpus"
-    under_io change_both 0 --
+    while_verified_io change_both 0 --
 }
 
 # Not down to 0: who polls then gets an error.
 poll_queues_under_polled_io() {
     reload size=32 "poll_queues=$possible_cpus"
-    under_io change_both 1 -- --ioengine=io_uring --hipri
+    while_verified_io change_both 1 -- --ioengine=io_uring --hipri
 }
 
 several_disks() {
     reload size=32 nr_devices=2 shared_tags=1 irqmode=2
-    under_io change_submit_queues 0 --
+    while_verified_io change_submit_queues 0 --
     [ "$(cat "$DEBUGFS/rblk1/submit_queues")" -eq "$(cat "$DEBUGFS/rblk0/submit_queues")" ]
     dd if=/dev/zero of=/dev/rblk1 oflag=direct bs=64k count=64 status=none
 }

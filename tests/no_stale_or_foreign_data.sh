@@ -5,8 +5,7 @@
 # never data of another block, of an older write, or of a device that is gone.
 plan 5
 
-seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 reads_zeroes() { # reads_zeroes DEVICE
     cmp -n "$(blockdev --getsize64 "$1")" "$1" /dev/zero

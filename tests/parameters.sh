@@ -249,11 +249,6 @@ too_much_memory() {
     out_of_memory 8796093022207 65535 # in bytes a number of 79 bits
 }
 
-memory_kib() {
-    echo 3 >/proc/sys/vm/drop_caches
-    awk '/^(VmallocUsed|Slab|Percpu):/ { sum += $2 } END { print sum }' /proc/meminfo
-}
-
 fail_half_way() { # fail_half_way TIMES
     for _ in $(seq "$1"); do
         # Kernels that keep EEXIST for a module that is loaded already say EBUSY.
@@ -268,9 +263,9 @@ half_made_is_unmade() {
     mkdir /sys/kernel/config/nullb/rblk1
     echo 1 >/sys/kernel/config/nullb/rblk1/power
     fail_half_way 1 # the kernel's own caches fill up at first
-    before=$(memory_kib)
+    before=$(used_kib)
     fail_half_way 2
-    after=$(memory_kib)
+    after=$(used_kib)
     rmdir /sys/kernel/config/nullb/rblk1
     rmmod null_blk
     nothing_is_left

@@ -5,8 +5,7 @@
 # or a discard, stays in it.
 plan 15
 
-seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 DEVICE_MIB=12
 MNT=$(mount_dir)

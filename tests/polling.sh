@@ -4,8 +4,7 @@
 # Polled I/O goes through the poll queues and is completed by polling alone; other I/O is as ever.
 plan 6
 
-seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 QUEUE=/sys/block/rblk0/queue
 cpus=$(getconf _NPROCESSORS_ONLN)

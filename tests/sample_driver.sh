@@ -165,11 +165,6 @@ beside_rnullblk() {
     state_is out 0
 }
 
-memory_kib() {
-    echo 3 >/proc/sys/vm/drop_caches
-    awk '/^(VmallocUsed|Slab|Percpu):/ { sum += $2 } END { print sum }' /proc/meminfo
-}
-
 load_and_unload() { # load_and_unload TIMES
     for _ in $(seq "$1"); do
         load_sample
@@ -181,9 +176,9 @@ load_and_unload() { # load_and_unload TIMES
 memory_comes_back() {
     unload_sample
     load_and_unload 3 # the kernel's own caches fill up at first
-    before=$(memory_kib)
+    before=$(used_kib)
     load_and_unload 20
-    after=$(memory_kib)
+    after=$(used_kib)
     echo "before $before KiB, after $after KiB"
     [ $((after - before)) -lt 4096 ]
     [ ! -e "$DISK" ]

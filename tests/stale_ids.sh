@@ -7,8 +7,7 @@
 plan 3
 
 expect_log 'timeout error, dev rblk0'
-seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 QUEUE=/sys/block/rblk0/queue
 TRACING=/sys/kernel/debug/tracing

@@ -7,21 +7,17 @@ plan 8
 
 expect_log 'I/O error, dev rblk0|Buffer I/O error on dev(ice)? rblk0|timeout error, dev rblk0'
 expect_log 'EXT4-fs.*rblk0|JBD2:.*rblk0|Aborting journal on device rblk0'
-seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 # Longer than an end may take: no request ends by its timeout.
 TIMEOUT_MSEC=40000
 BOUND_SECONDS=20
 
-kib_used() { awk '$1 == "VmallocUsed:" || $1 == "Slab:" { sum += $2 } END { print sum }' /proc/meminfo; }
-
 pull_out() { echo 1 >"$DEBUGFS/rblk0/pull_out"; }
 
 start() { # start PARAMETER=VALUE...
     unload
-    sync
-    used_before=$(kib_used)
+    used_before=$(used_kib)
     load size=64 "fault_seed=$seed" "$@"
     echo "$TIMEOUT_MSEC" >/sys/block/rblk0/queue/io_timeout
 }
@@ -52,8 +48,9 @@ all_comes_back() {
 }
 
 memory_is_back() {
-    echo "$used_before KiB before, $(kib_used) KiB now" >&2
-    [ $(($(kib_used) - used_before)) -lt 16384 ]
+    used_now=$(used_kib)
+    echo "$used_before KiB before, $used_now KiB now" >&2
+    [ $((used_now - used_before)) -lt 16384 ]
 }
 
 # under_load PARAMETER=VALUE... [-- FIO-OPTION...]: two jobs on two CPUs

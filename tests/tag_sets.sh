@@ -5,8 +5,7 @@
 # share their number, and never answer for each other's requests.
 plan 9
 
-seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats the I/O and the faults
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 BLK_DEBUGFS=/sys/kernel/debug/block
 

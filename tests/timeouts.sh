@@ -7,8 +7,7 @@
 plan 8
 
 expect_log 'timeout error, dev rblk0'
-seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats a run
-ktap_print_msg "SEED=$seed"
+pick_seed
 load_seconds=${LOAD_SECONDS:-60}
 
 QUEUE=/sys/block/rblk0/queue

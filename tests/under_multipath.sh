@@ -9,8 +9,7 @@ command -v dmsetup >/dev/null || skip_all "there is no dmsetup"
 modprobe -a dm-multipath dm-round-robin 2>/dev/null || skip_all "this kernel has no dm-multipath"
 plan 4
 
-seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')} # SEED=N repeats the I/O and the faults
-ktap_print_msg "SEED=$seed"
+pick_seed
 
 NAME=rnullblk-test-$$
 STATE=/sys/kernel/debug/rblk_null/state
