@@ -8,7 +8,7 @@
 #   V=1            show the compiler's command lines
 
 .DEFAULT_GOAL := rnullblk.ko
-.PHONY: rnullblk.ko demo shell test check load unload clean distclean help
+.PHONY: rnullblk.ko demo shell test bench check load unload clean distclean help
 
 rnullblk.ko: ## build the module: for KDIR, for the running kernel, or for Debian's stock kernel
 	+@scripts/build-module.sh
@@ -21,6 +21,9 @@ shell: ## the same machine with the module loaded and a root prompt
 
 test: ## boot it and run tests/ (T=name,name: only these)
 	@scripts/test.sh $(T)
+
+bench: ## count the instructions of each I/O: rnullblk, null_blk, brd
+	@scripts/bench.sh
 
 check: ## rustfmt, clippy, shellcheck, what the I/O path calls: no warnings
 	@scripts/check.sh

@@ -6,6 +6,7 @@
 #   VM_ACCEL    accelerator (default: KVM where it works, else TCG)
 #   VM_CPUS, VM_MEMORY_MIB          default 2 and 2048, in VM_NODES (2) NUMA nodes of the same size
 #   VM_SILENCE, VM_SECONDS          longest time without output, and at all; default 240 and 3600
+#   VM_ICOUNT=1                     one CPU, whose clock counts instructions: 1 ns each
 #   VM_INTERACTIVE=1                the terminal is the guest's; no time limits
 # Exit status 124: hung and was stopped. 125: the machine ended without saying how COMMAND did.
 . "$(dirname "$0")/lib.sh"
@@ -14,11 +15,18 @@
 results=$1 command=$2
 silence=${VM_SILENCE:-240}
 seconds=${VM_SECONDS:-3600}
+icount=()
+if [ "${VM_ICOUNT-}" = 1 ]; then
+    VM_ACCEL=tcg,thread=single VM_CPUS=1 VM_NODES=1
+    icount=(-icount "shift=0,sleep=off")
+fi
 accel=${VM_ACCEL:-$("$SCRIPTS/accel.sh")}
 # Without "fast" string instructions: the emulator does them byte by byte, and the kernel's other way of
 # clearing and copying is many times faster there.
 cpu=max,-erms,-fsrm
 [ "$accel" != kvm ] || cpu=host
+# An old model, so that the figures are those of code for any machine, and stay comparable.
+[ "${VM_ICOUNT-}" != 1 ] || cpu=Nehalem
 
 run=$(mktemp -d)
 qemu_pid=
@@ -59,7 +67,7 @@ start_qemu() { # start_qemu CHARDEV-OPTIONS EXTRA-KERNEL-PARAMETERS
     # Without an HPET and a watchdog over the TSC: under emulation on a loaded host these two have
     # kept the guest from booting.
     TMPDIR=$run exec setpriv --pdeathsig KILL -- "$SCRIPTS/qemu.sh" \
-        -machine pc,hpet=off -accel "$accel" -cpu "$cpu" "${numa[@]}" \
+        -machine pc,hpet=off -accel "$accel" "${icount[@]}" -cpu "$cpu" "${numa[@]}" \
         -nodefaults -no-user-config -display none -no-reboot \
         -drive "$(disk "$GUEST_IMAGE/image" snapshot=on)" \
         -drive "$(disk "$KERNEL_TREE/modules.img" readonly=on)" \
