@@ -291,6 +291,10 @@ impl Device {
         }
     }
 
+    fn is_gone(&self) -> bool {
+        self.is_gone.load(Relaxed) != 0
+    }
+
     fn now_nsec(&self) -> i64 {
         self.epoch.elapsed().as_nanos()
     }
@@ -303,10 +307,6 @@ impl Device {
         rq: Request<RamDiskOperations>,
         batch: Option<&mut CompletionBatch<'_>>,
     ) {
-        if self.is_gone.load(Relaxed) != 0 {
-            hw.counters.errors.add(1);
-            return rq.end(Status::IOERR);
-        }
         let operation = rq.operation();
         hw.counters.count_queued(operation, rq.is_fua());
         let status = rq.steady().serve(&rq, operation);
@@ -467,6 +467,11 @@ impl Operations for RamDiskOperations {
         rq: Incoming<Self>,
         _is_last: bool,
     ) -> Result<(), Refused> {
+        if device.is_gone() {
+            hw.counters.errors.add(1);
+            rq.start().end(Status::IOERR);
+            return Ok(());
+        }
         if let Some(faults) = &device.faults {
             if faults.requeue.strikes(rq.bytes()) {
                 return faults.give_back(rq, hw);
@@ -478,7 +483,7 @@ impl Operations for RamDiskOperations {
 
     #[inline(always)]
     fn queue_rqs(device: &Device, list: &mut RequestList<'_, Self>) {
-        if device.faults.is_some() {
+        if device.faults.is_some() || device.is_gone() {
             // Left to `queue_rq`, which can refuse.
             return;
         }
@@ -639,7 +644,7 @@ impl RamDisk {
         // The new memory comes first: allocating it may need I/O, perhaps to this very disk.
         let mut larger = make_store(device.memory_backed, size_mib, device.home_node)?;
         let mut frozen = self.disk.freeze();
-        if device.is_gone.load(Relaxed) != 0 {
+        if device.is_gone() {
             return Err(ENODEV);
         }
         let medium = frozen.steady();
