@@ -626,11 +626,14 @@ impl RamDisk {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a smaller size or one that no disk can have, `ENOMEM`, each with a line in the log;
-    /// `ENODEV` after the device was pulled out.
+    /// `EINVAL` for a smaller size or one that no disk can have, `ENOMEM` for more than there is memory, both with
+    /// a line in the log; `ENODEV` after the device was pulled out.
     pub(crate) fn grow(&self, size_mib: u64) -> Result {
         let device = self.disk.data();
-        let least_mib = self.size_mib();
+        if device.is_gone() {
+            return Err(ENODEV);
+        }
+        let least_mib = self.size_mib().max(1);
         let most_mib = match device.memory_backed {
             true => ramstore::available_bytes() >> 20,
             false => MAX_SIZE_MIB.unsigned_abs(),
@@ -658,10 +661,13 @@ impl RamDisk {
             core::mem::swap(larger, store);
         }
         medium.capacity_sectors = capacity_sectors;
+        let _changing = frozen.thaw();
         self.disk.set_capacity_sectors(capacity_sectors);
-        drop(frozen);
-        // The old memory goes last, when requests are let in again.
-        drop(larger);
+        if device.is_gone() {
+            // It was pulled out meanwhile, and has no sectors any more.
+            self.disk.set_capacity_sectors(0);
+            return Err(ENODEV);
+        }
         Ok(())
     }
 
@@ -674,6 +680,7 @@ impl RamDisk {
     pub(crate) fn set_read_only(&self, yes: bool) {
         let mut frozen = self.disk.freeze();
         frozen.steady().read_only = yes;
+        let _changing = frozen.thaw();
         self.disk.set_read_only(yes);
     }
 

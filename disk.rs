@@ -334,15 +334,18 @@ impl<T: DiskOperations> GenDisk<T> {
 
     /// Waits until no request is in flight, and lets none in until the guard is dropped: whoever
     /// submits one waits so long. May sleep. A task that holds the guard must not do I/O to the disk, nor
-    /// freeze it again.
+    /// freeze it again; who freezes several disks drops the guards in reverse order. Not for the timeout
+    /// callback, for which the freeze would wait.
     pub(crate) fn freeze(&self) -> Frozen<'_, T> {
         let freezing = self.context.freezing.lock();
         // INVARIANT: The queue is frozen here and now, with the lock.
         Frozen {
-            disk: self,
-            // SAFETY: By the type's invariant the queue is valid.
-            memflags: unsafe { bindings::rnullblk_freeze_queue(self.queue()) },
-            _freezing: freezing,
+            queue: FrozenQueue {
+                disk: self,
+                // SAFETY: By the type's invariant the queue is valid.
+                memflags: unsafe { bindings::rnullblk_freeze_queue(self.queue()) },
+            },
+            freezing,
         }
     }
 
@@ -407,32 +410,49 @@ impl<T: DiskOperations> Drop for GenDisk<T> {
 /// ```ignore
 /// let mut frozen = disk.freeze();
 /// frozen.steady().capacity_sectors = capacity_sectors;
-/// drop(frozen);
+/// let changing = frozen.thaw();
 /// disk.set_capacity_sectors(capacity_sectors);
+/// drop(changing);
 /// ```
 ///
 /// # Invariants
 ///
-/// The disk's queue is frozen, by this task, and `_freezing` is the lock of its context.
+/// The disk's queue is frozen, by this task, and `freezing` is the lock of its context.
 pub(crate) struct Frozen<'a, T: DiskOperations> {
+    // Dropped from top to bottom.
+    queue: FrozenQueue<'a, T>,
+    /// It also binds the value to its task, as the flags are.
+    freezing: MutexGuard<'a, ()>,
+}
+
+/// The freezing of a queue.
+struct FrozenQueue<'a, T: DiskOperations> {
     disk: &'a GenDisk<T>,
-    /// What allocations may do, as it was before: nothing now that would wait for I/O.
+    /// Which of the task's allocation flags the freezing has set: no allocation waits for I/O now.
     memflags: u32,
-    // Let go of after `drop`. It also binds the value to its task, as the flags are.
-    _freezing: MutexGuard<'a, ()>,
 }
 
 impl<T: DiskOperations> Frozen<'_, T> {
     /// What requests see of the disk, to change it.
     pub(crate) fn steady(&mut self) -> &mut T::SteadyData {
         // SAFETY: By the type's invariant no request looks at it, and no other task has it frozen.
-        unsafe { &mut *self.disk.context.steady_cell() }
+        unsafe { &mut *self.queue.disk.context.steady_cell() }
     }
 }
 
-impl<T: DiskOperations> Drop for Frozen<'_, T> {
+impl<'a, T: DiskOperations> Frozen<'a, T> {
+    /// Lets requests in again, but nobody else freezes the disk before the guard is dropped: so that user
+    /// space is told of changes in the order in which they were made. Telling it under the freeze could
+    /// wait for memory, and that for I/O to this disk.
+    pub(crate) fn thaw(self) -> MutexGuard<'a, ()> {
+        drop(self.queue);
+        self.freezing
+    }
+}
+
+impl<T: DiskOperations> Drop for FrozenQueue<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: By the type's invariant.
+        // SAFETY: By the invariant of `Frozen`, whose field this is.
         unsafe { bindings::rnullblk_unfreeze_queue(self.disk.queue(), self.memflags) };
     }
 }

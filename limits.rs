@@ -19,9 +19,10 @@ const PAGE_SIZE: u32 = 1 << bindings::PAGE_SHIFT;
 /// The limits of a disk: `struct queue_limits`.
 ///
 /// A limit that is not set has the block layer's default, which is often an old and small one.
-/// Each setter refuses what the block layer would refuse, cut, or warn of: with `EINVAL`, and a
+/// Each setter refuses what the block layer would refuse or warn of: with `EINVAL`, and a
 /// line in the log that names the limit, the value, and what is allowed. Limits that do not go
-/// together are refused the same way when a [disk](crate::disk::NewDisk) is made with them.
+/// together are refused the same way when a [disk](crate::disk::NewDisk) is made with them. What the
+/// block layer rounds is said at the setter.
 ///
 /// Not here: what belongs to zones and to integrity data, which a driver could not reach yet; and
 /// what blk-mq sets itself (polling, statistics, no waiting).
@@ -114,6 +115,14 @@ impl QueueLimits {
         }
         if limits.features & bindings::BLK_FEAT_ATOMIC_WRITES != 0 {
             Self::check_atomic_writes(limits, block)?;
+        } else {
+            let most = limits.atomic_write_hw_max;
+            check(
+                "atomic_write_max_bytes",
+                most,
+                most == 0,
+                "0 without atomic_writes",
+            )?;
         }
         Ok(self.0)
     }
@@ -171,7 +180,8 @@ impl QueueLimits {
             "a power of two from 512 on"
             => physical_block_size = bytes;
 
-        /// How far the first physical block begins before the disk does, in bytes.
+        /// How far the first physical block begins before the disk does, in bytes; what counts is the
+        /// rest by a physical block.
         alignment_offset: u32 = |bytes| bytes % 512 == 0, "a multiple of 512"
             => alignment_offset = bytes;
 
@@ -179,11 +189,11 @@ impl QueueLimits {
         io_min: u32 = |bytes| bytes % 512 == 0, "a multiple of 512" => io_min = bytes;
 
         /// The preferred size of an I/O in bytes; 0 if there is none. It sets the read-ahead, and
-        /// file systems lay stripes out by it.
+        /// file systems lay stripes out by it. Rounded down to a physical block.
         io_opt: u32 = |bytes| bytes % 512 == 0, "a multiple of 512" => io_opt = bytes;
 
         /// The longest read or write in sectors, at least a page: what users can raise
-        /// `max_sectors_kb` to.
+        /// `max_sectors_kb` to. Rounded down to a logical block.
         max_hw_sectors: u32 = |sectors| sectors >= PAGE_SIZE >> SECTOR_SHIFT,
             "at least a page" => max_hw_sectors = sectors;
 
@@ -253,7 +263,7 @@ impl QueueLimits {
             => dma_pad_mask = mask;
 
         /// The most bytes that writes which happen as a whole or not at all may be merged to; 0 (the
-        /// default): there are none.
+        /// default): there are none. Cut to what the longest request is sure to take.
         atomic_write_max_bytes: u32 = |bytes| bytes == 0 || is_power_of_sectors(bytes),
             "0, or a power of two from 512 on" => atomic_write_hw_max = bytes;
 

@@ -317,11 +317,12 @@ impl<T: Operations> QueueContext<T> {
     ///
     /// # Safety
     ///
-    /// As [`QueueContext::of`]; and a request of the queue must be in flight as long as `'a`.
+    /// As [`QueueContext::of`]; and the queue's `q_usage_counter` must not reach 0 before the end of
+    /// `'a`.
     #[inline(always)]
     pub(crate) unsafe fn steady_of<'a>(queue: *mut bindings::request_queue) -> &'a T::SteadyData {
-        // SAFETY: By the requirement of this function; nobody changes it, because the queue is not
-        // frozen before the request ends.
+        // SAFETY: By the requirement of this function; nobody changes it, because no freezing of the
+        // queue is over before the counter reaches 0.
         unsafe { &*Self::of(queue).steady.get() }
     }
 

@@ -573,7 +573,9 @@ impl<T: Operations> Request<T> {
     /// What of its disk changes under no request; see [`Operations::SteadyData`].
     #[inline(always)]
     pub(crate) fn steady(&self) -> &T::SteadyData {
-        // SAFETY: By the type's invariant the request is in flight as long as this value is there.
+        // SAFETY: By the type's invariant the request is in flight as long as this value is there. It
+        // holds a count of `q_usage_counter` from its allocation to its end; a flush request holds
+        // none, but those do that wait for it, and they end after it.
         unsafe { QueueContext::<T>::steady_of(self.raw().q) }
     }
 

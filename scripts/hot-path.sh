@@ -16,7 +16,7 @@ objdump -dr --no-show-raw-insn "$1" | awk -v allowed="$allowed" '
     BEGIN { split(allowed, names); for (i in names) is_allowed[names[i]] = 1 }
     /^[0-9a-f]+ </ { inside = /RamDiskOperations.*queue_rqs?_callback/; found += inside }
     !inside { next }
-    /[[:space:]]lock |[[:space:]]xchg / { print "atomic: " $0; bad = 1 }
+    /[[:space:]]lock |[[:space:]]xchg .*[(]/ { print "atomic: " $0; bad = 1 }
     /R_X86_64_PLT32|R_X86_64_PC32.*[.]text/ {
         name = $3
         sub(/[-+]0x[0-9a-f]+$/, "", name)

@@ -7,7 +7,8 @@ umask 022
 export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
 
-TOP=$(cd "$(dirname "$0")/.." && pwd)
+# Without symbolic links: QEMU sees files in another place, see qemu.sh.
+TOP=$(cd "$(dirname "$0")/.." && pwd -P)
 SCRIPTS=$TOP/scripts
 
 say() { echo "== $*"; }
@@ -17,9 +18,9 @@ die() {
     exit 1
 }
 
-# Absolute, because sudo and make change what a relative name means.
+# Absolute, because sudo and make change what a relative name means; without symbolic links, as above.
 CACHE=${RNULLBLK_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/rnullblk}
-case $CACHE in /*) ;; *) CACHE=$PWD/$CACHE ;; esac
+CACHE=$(realpath -m "$CACHE")
 export RNULLBLK_CACHE="$CACHE"
 
 # Who calls: files made in this tree belong to them, not to root.

@@ -12,7 +12,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
-results=$1 command=$2
+results=$(realpath -m "$1") command=$2
 silence=${VM_SILENCE:-240}
 seconds=${VM_SECONDS:-3600}
 icount=()
@@ -28,7 +28,7 @@ cpu=max,-erms,-fsrm
 # An old model, so that the figures are those of code for any machine, and stay comparable.
 [ "${VM_ICOUNT-}" != 1 ] || cpu=Nehalem
 
-run=$(mktemp -d)
+run=$(realpath "$(mktemp -d)")
 qemu_pid=
 # shellcheck disable=SC2317 # called by trap
 cleanup() {

@@ -60,19 +60,23 @@ after_it_ended() {
     fails_with "Input/output error" command $TAKE 0
 }
 
+warnings() { log_since_start | grep -c 'WARNING: .*request.rs' || true; }
+
 # drops COMMAND: ends with an error and a warning; the tag is back.
 drops() {
+    before=$(warnings)
     for _ in $(seq 9); do # more often than there are tags
         fails_with "Input/output error" timeout 10 taskset -c 0 dd if=/dev/zero of=/dev/rblkcontract \
             bs=4096 seek="$1" count=1 oflag=direct conv=notrunc
     done
-    log_has 'WARNING: .*request.rs'
+    [ $(($(warnings) - before)) -eq 9 ]
     command 0
     grep -q '^ *0 *0$' /sys/block/rblkcontract/inflight
 }
 
 requeues() {
     command $REQUEUE 0
+    [ "$(cat "$STATE/requeues")" -eq 2 ] # it was queued twice
     command 0
 }
 
@@ -112,10 +116,6 @@ is_back() { [ "$(memory_kib)" -gt $((before - 65536)) ]; }
 depth_is_halved() {
     echo 3 >/proc/sys/vm/drop_caches
     before=$(memory_kib)
-    [ "$before" -lt 3000000 ] || {
-        echo "this machine has too much memory for the test"
-        return 1
-    }
     depth=$(cat "$STATE/halved_depth")
     echo "depth $depth, memory $before KiB before, $(memory_kib) KiB after"
     [ "$depth" -ge 1 ]
@@ -133,6 +133,10 @@ check "so does one that was not even started" drops $DROP_INCOMING
 check "a request that is requeued with a delay comes again" requeues
 check "each limit can be set" all_limits_are_set
 check "and each is refused where the kernel would cut or warn" bad_limits_are_refused
-check "a depth beyond memory is halved, and the driver sees it" depth_is_halved
+if [ "$(memory_kib)" -lt 3000000 ]; then
+    check "a depth beyond memory is halved, and the driver sees it" depth_is_halved
+else
+    skip "a depth beyond memory is halved, and the driver sees it" "this machine has more than 3 GB free"
+fi
 check "the driver is unloaded" rmmod rblk_contract
 finish

@@ -131,6 +131,8 @@ without_memory() {
 
 write_one() { dd if=/dev/zero of=/dev/rblk0 bs=4k seek="$1" count=1 oflag=direct conv=notrunc; } # write_one BLOCK
 
+write_to_5() { dd if=/dev/zero bs=4k count=1 >&5; }
+
 # A descriptor that was open for writing before is no way around it; reads go on.
 turns_read_only() {
     reload size=8
@@ -138,8 +140,7 @@ turns_read_only() {
     exec 5<>/dev/rblk0
     tells_user_space DISK_RO=1 sh -c "echo 1 >$DISK/read_only"
     [ "$(cat /sys/block/rblk0/ro)" -eq 1 ]
-    for io in "dd of=/proc/self/fd/5 if=/dev/zero bs=4k count=1 oflag=direct conv=notrunc" \
-        "blkdiscard /dev/rblk0" "blkdiscard -z /dev/rblk0" "write_one 3"; do
+    for io in write_to_5 "blkdiscard /dev/rblk0" "blkdiscard -z /dev/rblk0" "write_one 3"; do
         # shellcheck disable=SC2086 # words
         fails_with "Operation not permitted|Read-only|Input/output error|denied" $io
     done
@@ -154,7 +155,7 @@ turns_read_only() {
     refuses "Invalid argument" yes read_only
 }
 
-# When the write to the file returns, not one write is under way any more.
+# When the write to the file returns all writes fail, and no byte changes any more.
 read_only_under_load() { # read_only_under_load PARAMETER=VALUE...
     reload size=8 "$@"
     fill 8
@@ -206,7 +207,9 @@ at_load() {
 
 after_it_was_pulled_out() {
     set_to pull_out 1
-    fails_with "No such device" sh -c "/bin/echo 8 >$DISK/size"
+    for mib in 0 1 8; do
+        fails_with "No such device" sh -c "/bin/echo $mib >$DISK/size"
+    done
     [ "$(cat /sys/block/rblk0/size)" -eq 0 ]
 }
 
@@ -219,7 +222,7 @@ check "and polled" under_load poll_queues=2 -- --ioengine=io_uring --hipri
 check "a mounted ext4 grows with it" file_system_grows
 check "a disk without memory grows beyond memory" without_memory
 check "what is read-only cannot be changed, and can be again" turns_read_only
-check "read-only under load: not one write is under way any more" read_only_under_load irqmode=2
+check "read-only under load: no byte changes any more" read_only_under_load irqmode=2
 check "a file system that is mounted writes nothing either" file_system_writes_nothing
 check "read_only and removable at load" at_load
 check "a disk that was pulled out does not grow" after_it_was_pulled_out

@@ -86,11 +86,11 @@ impl Command {
     }
 }
 
-/// What the disk knows: the id that it remembers, and how often commands were queued.
+/// What the disk knows: the id that it remembers, and how often it queued a request to be requeued.
 struct Device {
     tag: Atomic<u32>,
     ticket: Atomic<u64>,
-    queued: Atomic<u32>,
+    requeues: Atomic<u32>,
 }
 
 impl Device {
@@ -98,7 +98,7 @@ impl Device {
         Self {
             tag: Atomic::new(0),
             ticket: Atomic::new(0),
-            queued: Atomic::new(0),
+            requeues: Atomic::new(0),
         }
     }
 
@@ -172,7 +172,6 @@ impl Operations for Contract {
             return Ok(());
         }
         let rq = rq.start();
-        let times = device.queued.fetch_add(1, Relaxed);
         let is_well = match command {
             Command::Park => {
                 let id = rq.park();
@@ -198,11 +197,13 @@ impl Operations for Contract {
                 }
                 return Ok(());
             }
-            Command::Requeue if times % 2 == 0 => {
-                rq.requeue(5);
-                return Ok(());
+            Command::Requeue => {
+                if device.requeues.fetch_add(1, Relaxed) % 2 == 0 {
+                    rq.requeue(5);
+                    return Ok(());
+                }
+                true
             }
-            Command::Requeue => true,
         };
         rq.end(if is_well { Status::OK } else { Status::IOERR });
         Ok(())
@@ -289,7 +290,7 @@ fn unusual_limits() -> Result<QueueLimits> {
 /// Values that each setter refuses, and limits that do not go together. Gives how many there are.
 fn refused_limits() -> Result<usize> {
     type Setter = fn(QueueLimits) -> Result<QueueLimits>;
-    const REFUSED: [Setter; 34] = [
+    const REFUSED: [Setter; 35] = [
         |l| l.logical_block_size(0),
         |l| l.logical_block_size(256),
         |l| l.logical_block_size(1000),
@@ -321,6 +322,7 @@ fn refused_limits() -> Result<usize> {
         |l| l.atomic_write_unit_max_bytes(256),
         |l| l.atomic_write_boundary_bytes(1),
         // These do not go together, which shows at the end.
+        |l| l.atomic_write_max_bytes(4096),
         |l| l.logical_block_size(65536)?.max_hw_sectors(64),
         |l| {
             l.atomic_writes(true)
@@ -379,11 +381,11 @@ fn show_halved_depth(f: &mut fmt::Formatter<'_>) -> Result {
 }
 
 /// The loaded driver. In debugfs:
+/// - `requeues`: how often a request that was to be requeued was queued
 /// - `halved_depth`: asks for queues too deep for memory, and shows how deep they became
 /// - `refused_limits`: how many limits are refused, each with a line in the log
 pub(crate) struct ContractModule {
-    _files: Pin<KBox<debugfs::Scope<()>>>,
-    _disks: [GenDisk<Contract>; 2],
+    _shown: Pin<KBox<debugfs::Scope<[GenDisk<Contract>; 2]>>>,
 }
 
 impl kernel::Module for ContractModule {
@@ -397,17 +399,19 @@ impl kernel::Module for ContractModule {
             disk(c"rblklimits", unusual_limits()?)?,
         ];
         let debugfs = debugfs::Dir::new(c"rblk_contract");
-        let files = debugfs.scope((), c"shown", |nothing, dir| {
-            dir.read_callback_file(c"halved_depth", nothing, &|(), f| {
+        let shown = debugfs.scope(disks, c"shown", |disks, dir| {
+            dir.read_callback_file(c"requeues", disks, &|[disk, _], f| {
+                writeln!(f, "{}", disk.data().requeues.load(Relaxed))
+            });
+            dir.read_callback_file(c"halved_depth", disks, &|_, f| {
                 show_halved_depth(f).map_err(|_| fmt::Error)
             });
-            dir.read_callback_file(c"refused_limits", nothing, &|(), f| {
+            dir.read_callback_file(c"refused_limits", disks, &|_, f| {
                 writeln!(f, "{}", refused_limits().map_err(|_| fmt::Error)?)
             });
         });
         Ok(Self {
-            _files: KBox::pin_init(files, GFP_KERNEL)?,
-            _disks: disks,
+            _shown: KBox::pin_init(shown, GFP_KERNEL)?,
         })
     }
 }
