@@ -8,7 +8,7 @@
 #   V=1            show the compiler's command lines
 
 .DEFAULT_GOAL := rnullblk.ko
-.PHONY: rnullblk.ko demo shell test bench check load unload clean distclean help
+.PHONY: rnullblk.ko demo shell test bench bench-compare check load unload clean distclean help
 
 rnullblk.ko: ## build the module: for KDIR, for the running kernel, or for Debian's stock kernel
 	+@scripts/build-module.sh
@@ -24,6 +24,9 @@ test: ## boot it and run tests/ (T=name,name: only these)
 
 bench: ## count the instructions of each I/O: rnullblk, null_blk, brd
 	@scripts/bench.sh
+
+bench-compare: ## what changed between two results (A=old.json B=new.json)
+	@scripts/bench-compare.sh $(A) $(B)
 
 check: ## rustfmt, clippy, shellcheck, what the I/O path calls: no warnings
 	@scripts/check.sh
@@ -41,5 +44,5 @@ distclean: clean ## and empty the cache of downloads and kernel trees
 	@scripts/clean.sh cache
 
 help: ## this list
-	@sed -n 's/^\([a-z.]*\):[^#]*## /\1 /p' Makefile | awk '{ name = $$1; $$1 = ""; printf "make %-12s%s\n", name, $$0 }'
+	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1 /p' Makefile | awk '{ name = $$1; $$1 = ""; printf "make %-15s%s\n", name, $$0 }'
 	@sed -n 's/^#   /     /p' Makefile

@@ -27,9 +27,11 @@ set_up() {
     wait_for 5 test -b /dev/rblklimits
 }
 
-# command NUMBER [CPU]: a write to the block of the number, through the queue of a CPU. See kmod/contract.rs.
+cpu_of() { sed 's/[,-].*//' "/sys/block/rblkcontract/mq/$1/cpu_list"; } # cpu_of QUEUE: the first
+
+# command NUMBER [QUEUE]: a write to the block of the number, through queue 0 or 1. See kmod/contract.rs.
 command() {
-    taskset -c "${2:-0}" dd if=/dev/zero of=/dev/rblkcontract bs=4096 seek="$1" count=1 oflag=direct conv=notrunc
+    taskset -c "$(cpu_of "${2:-0}")" dd if=/dev/zero of=/dev/rblkcontract bs=4096 seek="$1" count=1 oflag=direct conv=notrunc
 }
 PARK=1 FIND_NOTHING=2 TAKE=3 DROP_STARTED=4 DROP_INCOMING=5 ALMOST_RIGHT=6 REQUEUE=7
 
@@ -66,7 +68,7 @@ warnings() { log_since_start | grep -c 'WARNING: .*request.rs' || true; }
 drops() {
     before=$(warnings)
     for _ in $(seq 9); do # more often than there are tags
-        fails_with "Input/output error" timeout 10 taskset -c 0 dd if=/dev/zero of=/dev/rblkcontract \
+        fails_with "Input/output error" timeout 10 dd if=/dev/zero of=/dev/rblkcontract \
             bs=4096 seek="$1" count=1 oflag=direct conv=notrunc
     done
     [ $(($(warnings) - before)) -eq 9 ]
