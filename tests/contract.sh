@@ -134,7 +134,7 @@ check "a request that is dropped ends with an error and a warning" drops $DROP_S
 check "so does one that was not even started" drops $DROP_INCOMING
 check "a request that is requeued with a delay comes again" requeues
 check "each limit can be set" all_limits_are_set
-check "and each is refused where the kernel would cut or warn" bad_limits_are_refused
+check "and each is refused where the kernel would refuse or warn" bad_limits_are_refused
 if [ "$(memory_kib)" -lt 3000000 ]; then
     check "a depth beyond memory is halved, and the driver sees it" depth_is_halved
 else
