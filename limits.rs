@@ -155,7 +155,7 @@ impl QueueLimits {
             "no more than chunk_sectors",
         )?;
         let boundary_sectors = boundary >> SECTOR_SHIFT;
-        let divides = |a: u32, b: u32| b % a == 0;
+        let divides = |a: u32, b: u32| b.checked_rem(a) == Some(0);
         check(
             "atomic_write_boundary_bytes",
             boundary,
