@@ -10,9 +10,10 @@
 
 #include <linux/blk-mq.h>
 #include <linux/hdreg.h>
-#include <linux/vmalloc.h>
 
 void *rnullblk_page_address(const struct page *page);
+void *rnullblk_kvmalloc_node(size_t len, gfp_t flags, int node);
+bool rnullblk_is_killed(void);
 bool rnullblk_node_has_memory(int node);
 int rnullblk_node_of(const void *memory);
 unsigned int rnullblk_msecs_to_jiffies(unsigned int msecs);

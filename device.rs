@@ -231,40 +231,42 @@ impl Medium {
     #[inline(always)]
     fn serve(&self, rq: &Request<RamDiskOperations>, operation: Operation) -> Status {
         match operation {
-            Operation::Read => (),
-            Operation::Write | Operation::Discard | Operation::WriteZeroes if self.read_only => {
-                return Status::IOERR
+            Operation::Read => {
+                self.with_store(rq, |store, position, _| store.read(position, rq.segments()))
             }
-            Operation::Write | Operation::WriteZeroes => (),
-            Operation::Discard if self.discard => (),
             // Each write is where it stays when it ends, so there is nothing to flush, and FUA
             // comes for free.
-            Operation::Flush => return Status::OK,
-            _ => return Status::NOTSUPP,
+            Operation::Flush => Status::OK,
+            Operation::Write | Operation::Discard | Operation::WriteZeroes if self.read_only => {
+                Status::IOERR
+            }
+            Operation::Write => self.with_store(rq, |store, position, _| {
+                store.write(position, rq.segments())
+            }),
+            Operation::Discard if self.discard => self.with_store(rq, RamStore::discard),
+            Operation::WriteZeroes => self.with_store(rq, RamStore::zero),
+            _ => Status::NOTSUPP,
         }
-
-        let Some(store) = &self.store else {
-            return self.check_range(rq).into();
-        };
-        let position = rq.sector().saturating_mul(1 << SECTOR_SHIFT);
-        // CAST: `usize` is at least as wide as `u32`.
-        let len = rq.bytes() as usize;
-        match operation {
-            Operation::Read => store.read(position, len, rq.segments()),
-            Operation::Write => store.write(position, len, rq.segments()),
-            Operation::Discard => store.discard(position, len),
-            _ => store.zero(position, len),
-        }
-        .into()
     }
 
-    /// Where there is no store that would check.
-    fn check_range(&self, rq: &Request<RamDiskOperations>) -> Result {
+    /// Does it to the request's range of the store, given in bytes. A range that is not within the disk is
+    /// refused before any of it is touched; without a store that is all.
+    #[inline(always)]
+    fn with_store(
+        &self,
+        rq: &Request<RamDiskOperations>,
+        f: impl FnOnce(&RamStore, u64, usize) -> Result,
+    ) -> Status {
         let sectors = u64::from(rq.bytes()) >> SECTOR_SHIFT;
         match rq.sector().checked_add(sectors) {
-            Some(end) if end <= self.capacity_sectors => Ok(()),
-            _ => Err(EIO),
+            Some(end) if end <= self.capacity_sectors => (),
+            _ => return Status::IOERR,
         }
+        let Some(store) = &self.store else {
+            return Status::OK;
+        };
+        // CAST: `usize` is at least as wide as `u32`.
+        f(store, rq.sector() << SECTOR_SHIFT, rq.bytes() as usize).into()
     }
 }
 
@@ -489,13 +491,13 @@ impl Operations for RamDiskOperations {
         }
         CompletionBatch::with(|batch| {
             let mut count = 0;
-            let mut first = None;
+            let mut last = None;
             while let Some((hw, rq)) = list.pop() {
-                first = first.or(Some(hw));
+                last = Some(hw);
                 count = u64::wrapping_add(count, 1);
                 device.handle(hw, rq.start(), Some(&mut *batch));
             }
-            if let Some(hw) = first {
+            if let Some(hw) = last {
                 hw.counters.batches.add(1);
                 hw.counters.batched.add(count);
             }
@@ -563,8 +565,7 @@ fn make_store(memory_backed: bool, size_mib: u64, home_node: i32) -> Result<Opti
     if !memory_backed {
         return Ok(None);
     }
-    let bytes = usize::try_from(size_mib << 20)?;
-    Ok(Some(RamStore::new(bytes, home_node)?))
+    Ok(Some(RamStore::new(usize::try_from(size_mib)?, home_node)?))
 }
 
 /// A RAM disk with all its memory and queues, which nobody knows yet.
@@ -622,44 +623,44 @@ impl RamDisk {
     }
 
     /// Makes the disk larger, while it is in use. What it has it keeps, and the rest reads as zeroes.
-    /// Requests wait while the data moves to its new place; meanwhile there is memory for both.
+    /// No data moves.
     ///
     /// # Errors
     ///
     /// `EINVAL` for a smaller size or one that no disk can have, `ENOMEM` for more than there is memory, both with
-    /// a line in the log; `ENODEV` after the device was pulled out.
+    /// a line in the log; `EBUSY` if another task changes the size meanwhile; `EINTR` if this one is to
+    /// end; `ENODEV` after the device was pulled out.
     pub(crate) fn grow(&self, size_mib: u64) -> Result {
         let device = self.disk.data();
         if device.is_gone() {
             return Err(ENODEV);
         }
-        let least_mib = self.size_mib().max(1);
+        let now_mib = self.size_mib();
         let most_mib = match device.memory_backed {
-            true => ramstore::available_bytes() >> 20,
+            true => now_mib.saturating_add(ramstore::available_bytes() >> 20),
             false => MAX_SIZE_MIB.unsigned_abs(),
         };
-        if !(least_mib..=most_mib).contains(&size_mib) {
-            pr_err!("size={size_mib} refused: allowed is {least_mib} to {most_mib}\n");
+        if !(now_mib..=most_mib).contains(&size_mib) {
+            pr_err!("size={size_mib} refused: allowed is {now_mib} to {most_mib}\n");
             let is_too_much = device.memory_backed && size_mib > most_mib;
             return Err(if is_too_much { ENOMEM } else { EINVAL });
         }
 
         // The new memory comes first: allocating it may need I/O, perhaps to this very disk.
-        let mut larger = make_store(device.memory_backed, size_mib, device.home_node)?;
+        let added = make_store(device.memory_backed, size_mib - now_mib, device.home_node)?;
         let mut frozen = self.disk.freeze();
         if device.is_gone() {
             return Err(ENODEV);
         }
         let medium = frozen.steady();
-        let capacity_sectors = size_mib * SECTORS_PER_MIB;
-        if capacity_sectors < medium.capacity_sectors {
+        if medium.capacity_sectors != now_mib * SECTORS_PER_MIB {
             // Somebody else was faster.
-            return Err(EINVAL);
+            return Err(EBUSY);
         }
-        if let (Some(larger), Some(store)) = (&mut larger, &mut medium.store) {
-            larger.copy_from(store)?;
-            core::mem::swap(larger, store);
+        if let (Some(store), Some(added)) = (&mut medium.store, added) {
+            store.append(added)?;
         }
+        let capacity_sectors = size_mib * SECTORS_PER_MIB;
         medium.capacity_sectors = capacity_sectors;
         let _changing = frozen.thaw();
         self.disk.set_capacity_sectors(capacity_sectors);

@@ -5,6 +5,8 @@
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/srcu.h>
 
 #include "bindings.h"
@@ -16,6 +18,16 @@
 void *rnullblk_page_address(const struct page *page)
 {
 	return page_address(page);
+}
+
+void *rnullblk_kvmalloc_node(size_t len, gfp_t flags, int node)
+{
+	return kvmalloc_node(len, flags, node);
+}
+
+bool rnullblk_is_killed(void)
+{
+	return fatal_signal_pending(current);
 }
 
 bool rnullblk_node_has_memory(int node)

@@ -8,7 +8,7 @@
 //! to the compiler these are calls out of the language, so two of them at once are the kernel
 //! memory model's business and no data race in Rust.
 //!
-//! C header: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h)
+//! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h), `kvmalloc`
 
 use crate::{
     bindings,
@@ -30,17 +30,45 @@ pub(crate) fn node_has_memory(node: i32) -> bool {
     unsafe { bindings::rnullblk_node_has_memory(node) }
 }
 
-/// A linear store: one region of virtually contiguous memory, in huge pages where the kernel has
-/// them, that is all there from the start. So reading and writing cannot fail for want of memory,
-/// allocate nothing, take no lock and never sleep.
+/// The unit in which a store has its memory, and which bounds its size.
+const CHUNK_BYTES: usize = 1 << CHUNK_SHIFT;
+const CHUNK_SHIFT: u32 = 20;
+
+/// `CHUNK_BYTES` bytes of zeroes, contiguous in physical memory where the kernel has as much, and then
+/// mapped in large pages.
 ///
 /// # Invariants
 ///
-/// `start` is the start of `len` bytes from `vmalloc_huge_node` that this value owns. They are
-/// initialised.
+/// It points to `CHUNK_BYTES` initialised bytes from kvmalloc that this value owns.
+struct Chunk(NonNull<u8>);
+
+impl Chunk {
+    fn new(node: i32) -> Result<Self> {
+        let flags = bindings::GFP_KERNEL
+            | bindings::__GFP_ZERO
+            | bindings::__GFP_NOWARN
+            | bindings::__GFP_RETRY_MAYFAIL;
+        // SAFETY: The function takes any size and node that `node_has_memory` or `NO_NODE` allow.
+        let start = unsafe { bindings::rnullblk_kvmalloc_node(CHUNK_BYTES, flags, node) };
+        // INVARIANT: The memory is fresh and zeroed, and the value made here owns it.
+        Ok(Self(NonNull::new(start.cast()).ok_or(ENOMEM)?))
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // SAFETY: By the type's invariant the memory comes from kvmalloc and is ours.
+        unsafe { bindings::kvfree(self.0.as_ptr().cast()) };
+    }
+}
+
+/// A store whose memory is all there from the start. So reading and writing cannot fail for want of
+/// memory, allocate nothing, take no lock and never sleep.
+///
+/// It consists of chunks of 1 MiB. One region from vmalloc would need no table of them, but the kernel
+/// keeps a pointer for each page of such a region: 0.2 % more memory. And it could not grow in its place.
 pub(crate) struct RamStore {
-    start: NonNull<u8>,
-    len: usize,
+    chunks: KVVec<Chunk>,
 }
 
 // SAFETY: The memory may be used from any thread.
@@ -50,59 +78,57 @@ unsafe impl Send for RamStore {}
 unsafe impl Sync for RamStore {}
 
 impl RamStore {
-    /// Allocates `len` bytes of zeroes on the NUMA node `node`
-    /// ([`NO_NODE`](crate::tagset::NO_NODE): any). Takes as long as zeroing takes.
+    /// Allocates `mib` MiB of zeroes on the NUMA node `node` ([`NO_NODE`](crate::tagset::NO_NODE):
+    /// any). Takes as long as zeroing takes.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`. The kernel tries hard, but kills no process for it.
-    pub(crate) fn new(len: usize, node: i32) -> Result<Self> {
-        let flags = bindings::GFP_KERNEL
-            | bindings::__GFP_ZERO
-            | bindings::__GFP_NOWARN
-            | bindings::__GFP_RETRY_MAYFAIL;
-        // SAFETY: The function takes any size and node that `node_has_memory` or `NO_NODE` allow;
-        // the memory is owned by the value made here.
-        let start = unsafe { bindings::vmalloc_huge_node_noprof(len, flags, node) };
-        // INVARIANT: The memory is fresh, `len` bytes long, and zeroed.
-        Ok(Self {
-            start: NonNull::new(start.cast()).ok_or(ENOMEM)?,
-            len,
-        })
-    }
-
-    /// The address of the `len` bytes from `position` on: the one place where bounds are checked.
-    #[inline(always)]
-    fn locate(&self, position: u64, len: usize) -> Result<*mut u8> {
-        let position = usize::try_from(position).map_err(|_| EIO)?;
-        if position > self.len || len > self.len - position {
-            return Err(EIO);
+    /// `ENOMEM`: the kernel tries hard, but kills no process for it. `EINTR` if the task is to end.
+    pub(crate) fn new(mib: usize, node: i32) -> Result<Self> {
+        let mut chunks = KVVec::with_capacity(mib, GFP_KERNEL)?;
+        for _ in 0..mib {
+            // SAFETY: There is a current task.
+            if unsafe { bindings::rnullblk_is_killed() } {
+                return Err(EINTR);
+            }
+            chunks.push(Chunk::new(node)?, GFP_KERNEL)?;
         }
-        // SAFETY: `position` lies within the region or at its end.
-        Ok(unsafe { self.start.as_ptr().add(position) })
+        Ok(Self { chunks })
     }
 
-    /// Copies the `len` bytes from `position` on into `segments`, which are as long together.
+    /// Adds the memory of `more` at the end. Nothing that is there moves.
     ///
     /// # Errors
     ///
-    /// `EIO` if the range is not within the store; then no byte is copied.
+    /// `ENOMEM`; then the store is as it was.
+    pub(crate) fn append(&mut self, mut more: Self) -> Result {
+        self.chunks.reserve(more.chunks.len(), GFP_KERNEL)?;
+        for chunk in more.chunks.drain_all() {
+            self.chunks.push(chunk, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
+    /// Copies from `position` on into `segments`.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` where the store ends; what comes before that is copied.
     #[inline(always)]
     pub(crate) fn read<'a>(
         &self,
         position: u64,
-        len: usize,
         segments: impl Iterator<Item = Segment<'a>>,
     ) -> Result {
-        self.copy(position, len, segments, |at, segment| {
-            // SAFETY: `copy` gives `segment.len()` bytes of the store; the segment is valid for
-            // writes of as many by its invariant. A segment may overlap the store only if the
-            // device is used as its own buffer, through no interface of the kernel.
-            unsafe { bindings::memcpy(segment.as_ptr().cast(), at.cast(), segment.len()) };
+        self.copy(position, segments, |at, buffer, len| {
+            // SAFETY: `copy` gives `len` bytes of the store and as many of a segment, which is valid
+            // for writes by its invariant. A segment may overlap the store only if the device is
+            // used as its own buffer, through no interface of the kernel.
+            unsafe { bindings::memcpy(buffer.cast(), at.cast(), len) };
         })
     }
 
-    /// Copies `segments`, which are `len` bytes together, to the bytes from `position` on.
+    /// Copies `segments` to the bytes from `position` on.
     ///
     /// # Errors
     ///
@@ -111,62 +137,28 @@ impl RamStore {
     pub(crate) fn write<'a>(
         &self,
         position: u64,
-        len: usize,
         segments: impl Iterator<Item = Segment<'a>>,
     ) -> Result {
-        self.copy(position, len, segments, |at, segment| {
+        self.copy(position, segments, |at, buffer, len| {
             // SAFETY: As in `read`, the other way round.
-            unsafe { bindings::memcpy(at.cast(), segment.as_ptr().cast(), segment.len()) };
+            unsafe { bindings::memcpy(at.cast(), buffer.cast(), len) };
         })
-    }
-
-    /// Walks over the `len` bytes from `position` on, a segment's length at a time.
-    #[inline(always)]
-    fn copy<'a>(
-        &self,
-        position: u64,
-        len: usize,
-        segments: impl Iterator<Item = Segment<'a>>,
-        copy_one: impl Fn(*mut u8, &Segment<'a>),
-    ) -> Result {
-        let mut at = self.locate(position, len)?;
-        let mut left = len;
-        for segment in segments {
-            left = left.checked_sub(segment.len()).ok_or(EIO)?;
-            copy_one(at, &segment);
-            // SAFETY: `locate` found `len` bytes, and `left` says that they are not used up.
-            at = unsafe { at.add(segment.len()) };
-        }
-        Ok(())
-    }
-
-    /// Copies all of another store to the beginning of this one.
-    ///
-    /// # Errors
-    ///
-    /// `EIO` if the other one is longer; then no byte is copied.
-    pub(crate) fn copy_from(&mut self, other: &Self) -> Result {
-        let at = self.locate(0, other.len)?;
-        // SAFETY: `locate` found `other.len` bytes, and two stores do not overlap.
-        unsafe { bindings::memcpy(at.cast(), other.start.as_ptr().cast(), other.len) };
-        Ok(())
     }
 
     /// Makes the `len` bytes from `position` on read as zeroes.
     ///
     /// # Errors
     ///
-    /// `EIO` if the range is not within the store; then no byte is changed.
+    /// `EIO` where the store ends; what comes before that is zeroed.
     #[inline(always)]
     pub(crate) fn zero(&self, position: u64, len: usize) -> Result {
-        let at = self.locate(position, len)?;
-        // SAFETY: `locate` found `len` bytes of the store.
-        unsafe { bindings::memset(at.cast(), 0, len) };
-        Ok(())
+        self.for_each_piece(position, len, |at, len| {
+            // SAFETY: These are `len` bytes of the store.
+            unsafe { bindings::memset(at.cast(), 0, len) };
+        })
     }
 
-    /// Forgets the `len` bytes from `position` on; they read as zeroes. A linear store gives no
-    /// memory back.
+    /// Forgets the `len` bytes from `position` on; they read as zeroes. This store gives no memory back.
     ///
     /// # Errors
     ///
@@ -175,11 +167,55 @@ impl RamStore {
     pub(crate) fn discard(&self, position: u64, len: usize) -> Result {
         self.zero(position, len)
     }
-}
 
-impl Drop for RamStore {
-    fn drop(&mut self) {
-        // SAFETY: By the type's invariant the memory comes from vmalloc and is ours.
-        unsafe { bindings::vfree(self.start.as_ptr().cast()) };
+    /// Calls `copy_one` for each contiguous piece of the store and of a segment, with the address of
+    /// either and the length of both.
+    #[inline(always)]
+    fn copy<'a>(
+        &self,
+        mut position: u64,
+        segments: impl Iterator<Item = Segment<'a>>,
+        copy_one: impl Fn(*mut u8, *mut u8, usize),
+    ) -> Result {
+        for segment in segments {
+            let mut buffer = segment.as_ptr();
+            self.for_each_piece(position, segment.len(), |at, len| {
+                copy_one(at, buffer, len);
+                // SAFETY: All pieces together are as long as the segment.
+                buffer = unsafe { buffer.add(len) };
+            })?;
+            // CAST: `u64` is as wide as `usize`.
+            position = position.wrapping_add(segment.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Calls `f` for each contiguous piece of the `len` bytes from `position` on, with its address and
+    /// length. The one place where bounds are checked.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` where the store ends.
+    #[inline(always)]
+    fn for_each_piece(
+        &self,
+        position: u64,
+        len: usize,
+        mut f: impl FnMut(*mut u8, usize),
+    ) -> Result {
+        let mut position = usize::try_from(position).map_err(|_| EIO)?;
+        let mut left = len;
+        loop {
+            let chunk = self.chunks.get(position >> CHUNK_SHIFT).ok_or(EIO)?;
+            let offset = position & (CHUNK_BYTES - 1);
+            let piece = left.min(CHUNK_BYTES - offset);
+            // SAFETY: The chunk has `offset + piece` bytes.
+            f(unsafe { chunk.0.as_ptr().add(offset) }, piece);
+            left -= piece;
+            if left == 0 {
+                return Ok(());
+            }
+            position = position.wrapping_add(piece);
+        }
     }
 }

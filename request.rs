@@ -1028,12 +1028,13 @@ impl<'a, T: Operations> RequestList<'a, T> {
 ///
 /// # Invariants
 ///
-/// `bio` is null, or a bio with data in a list of such that lives as long as `'rq`, and `index`,
-/// `offset` and `left` are the position in it and the bytes that follow: while `left` is not 0,
-/// `index` is that of an element, and `offset` lies within it.
+/// `next_bio` is null, or a bio with data in a list of such that lives as long as `'rq`. While `left` is not
+/// 0, it follows another one of that list: the vector of this is `vector`, `index` is that of an element,
+/// and `offset` lies within it.
 pub(crate) struct Segments<'rq> {
-    bio: *const bindings::bio,
-    /// The element of the bio's vector that is next.
+    next_bio: *const bindings::bio,
+    vector: *const bindings::bio_vec,
+    /// The element of the vector that is next.
     index: usize,
     /// How many bytes of that element are already done.
     offset: u32,
@@ -1046,32 +1047,14 @@ impl Segments<'_> {
     /// Starts at the beginning of `bio`, which fulfils the type's invariant.
     #[inline(always)]
     fn of(bio: *const bindings::bio) -> Self {
-        let mut segments = Self {
-            bio,
+        Self {
+            next_bio: bio,
+            vector: core::ptr::null(),
             index: 0,
             offset: 0,
             left: 0,
             _request: PhantomData,
-        };
-        segments.enter(bio);
-        segments
-    }
-
-    /// Moves to the start of `bio`, which is null or fulfils the type's invariant.
-    #[inline(always)]
-    fn enter(&mut self, bio: *const bindings::bio) {
-        self.bio = bio;
-        if bio.is_null() {
-            self.left = 0;
-            return;
         }
-        // SAFETY: By the type's invariant `bio` is valid. The fields are copied out, because
-        // `struct bvec_iter` is packed.
-        let iter = unsafe { (*bio).bi_iter };
-        // CAST: An unsigned index of an array in memory; `usize` is at least 32 bits wide.
-        self.index = iter.bi_idx as usize;
-        self.offset = compat::bvec_iter_done(&iter);
-        self.left = iter.bi_size;
     }
 }
 
@@ -1081,17 +1064,23 @@ impl<'rq> Iterator for Segments<'rq> {
     #[inline(always)]
     fn next(&mut self) -> Option<Segment<'rq>> {
         while self.left == 0 {
-            if self.bio.is_null() {
+            if self.next_bio.is_null() {
                 return None;
             }
-            // SAFETY: By the type's invariant `bio` is valid, and so is its successor.
-            let next = unsafe { (*self.bio).bi_next };
-            self.enter(next);
+            // SAFETY: By the type's invariant the bio is valid, and so is its successor.
+            let bio = unsafe { &*self.next_bio };
+            // The fields are copied out, because `struct bvec_iter` is packed.
+            let iter = bio.bi_iter;
+            // CAST: An unsigned index of an array in memory; `usize` is at least 32 bits wide.
+            self.index = iter.bi_idx as usize;
+            self.offset = compat::bvec_iter_done(&iter);
+            self.left = iter.bi_size;
+            self.vector = bio.bi_io_vec;
+            self.next_bio = bio.bi_next;
         }
 
-        // SAFETY: `left` is not 0, so by the type's invariant the vector of `bio` has an element
-        // at `index`.
-        let bvec = unsafe { &*(*self.bio).bi_io_vec.add(self.index) };
+        // SAFETY: `left` is not 0, so by the type's invariant the vector has an element at `index`.
+        let bvec = unsafe { &*self.vector.add(self.index) };
         // By the type's invariant neither of these can wrap; to say so spares a panic.
         let len = bvec.bv_len.wrapping_sub(self.offset).min(self.left);
         let start = bvec.bv_offset.wrapping_add(self.offset);
@@ -1100,17 +1089,45 @@ impl<'rq> Iterator for Segments<'rq> {
 
         // SAFETY: The page of a bio's element is valid, and without high memory (see helpers.c)
         // each page has an address.
-        let page = unsafe { bindings::rnullblk_page_address(bvec.bv_page) };
+        let page = unsafe { page_address(bvec.bv_page) };
         // SAFETY: An element is contiguous in physical memory and so in the kernel's linear map;
         // the address lies within the element.
-        let start = unsafe { page.cast::<u8>().add(start) };
+        let start = unsafe { page.add(start) };
 
         self.left -= len;
         self.offset = 0;
         self.index = self.index.wrapping_add(1);
 
-        // SAFETY: An address within a mapped page is not null. The `bytes` bytes from there on
-        // belong to the element, which is the driver's to read or write until the request ends.
-        Some(unsafe { Segment::from_raw(NonNull::new_unchecked(start), bytes) })
+        // SAFETY: The `bytes` bytes from there on belong to the element, which is the driver's to
+        // read or write until the request ends.
+        Some(unsafe { Segment::from_raw(start, bytes) })
     }
+}
+
+/// The address of a page in the kernel's linear map. In C that is an inline function; to compute it here
+/// in the same way spares a call for each segment.
+///
+/// # Safety
+///
+/// `page` must be a page of the kernel's memory.
+#[cfg(all(CONFIG_X86_64, CONFIG_SPARSEMEM_VMEMMAP))]
+#[inline(always)]
+unsafe fn page_address(page: *const bindings::page) -> *mut u8 {
+    // SAFETY: The kernel writes these two when it boots, before there are modules.
+    let (pages, linear_map) = unsafe { (bindings::vmemmap_base, bindings::page_offset_base) };
+    // By the requirement of this function `page` is an element of the array `pages`; nothing wraps.
+    let number = page.addr().wrapping_sub(pages) / size_of::<bindings::page>();
+    core::ptr::with_exposed_provenance_mut(linear_map.wrapping_add(number << bindings::PAGE_SHIFT))
+}
+
+/// The address of a page in the kernel's linear map.
+///
+/// # Safety
+///
+/// `page` must be a page of the kernel's memory.
+#[cfg(not(all(CONFIG_X86_64, CONFIG_SPARSEMEM_VMEMMAP)))]
+#[inline(always)]
+unsafe fn page_address(page: *const bindings::page) -> *mut u8 {
+    // SAFETY: By the requirement of this function.
+    unsafe { bindings::rnullblk_page_address(page).cast() }
 }

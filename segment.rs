@@ -7,10 +7,7 @@
 //!
 //! C header: [`include/linux/bvec.h`](srctree/include/linux/bvec.h)
 
-use core::{
-    marker::PhantomData,
-    ptr::NonNull, //
-};
+use core::marker::PhantomData;
 
 /// A contiguous piece of a request's data, as large as the block layer could make it: a segment
 /// may span many pages.
@@ -34,7 +31,7 @@ use core::{
 ///
 /// `start` is valid for reads and writes of `len` bytes for the lifetime `'rq`, from any CPU.
 pub(crate) struct Segment<'rq> {
-    start: NonNull<u8>,
+    start: *mut u8,
     len: usize,
     _request: PhantomData<&'rq ()>,
 }
@@ -46,7 +43,7 @@ impl Segment<'_> {
     ///
     /// `start` must be valid for reads and writes of `len` bytes for the lifetime of the result.
     #[inline(always)]
-    pub(crate) unsafe fn from_raw(start: NonNull<u8>, len: usize) -> Self {
+    pub(crate) unsafe fn from_raw(start: *mut u8, len: usize) -> Self {
         // INVARIANT: This is the requirement of this function.
         Self {
             start,
@@ -64,6 +61,6 @@ impl Segment<'_> {
     /// The first byte; valid for reads and writes of [`Segment::len`] bytes.
     #[inline(always)]
     pub(crate) fn as_ptr(&self) -> *mut u8 {
-        self.start.as_ptr()
+        self.start
     }
 }

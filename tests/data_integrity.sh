@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # Every block that fio wrote comes back with its checksum: in I/Os of 512 bytes to 1 MiB, by system
 # call and by io_uring, one and many at a time, direct and through the page cache, several jobs at once.
-plan 6
+plan 8
 
 pick_seed
 
@@ -95,11 +95,28 @@ through_page_cache() {
     run_jobs "$(job_bytes)" "$(job_bytes)" --verify_only=1
 }
 
+# The memory is in pieces of 1 MiB: requests that span several, and short ones that span two.
+across_mib() {
+    noise 8 >"$RAM/noise"
+    for bytes in $((5 << 20)) $(((1 << 20) + block_size * 3)) $((block_size * 7)); do
+        blkdiscard /dev/rblk0
+        dd if="$RAM/noise" of=/dev/rblk0 oflag=direct,seek_bytes seek="$block_size" bs="$bytes" status=none
+        dd if=/dev/rblk0 of="$RAM/back" iflag=direct,skip_bytes,count_bytes skip="$block_size" \
+            bs="$bytes" count=$((8 << 20)) status=none
+        cmp "$RAM/noise" "$RAM/back"
+        cmp -n "$block_size" /dev/rblk0 /dev/zero
+        cmp -n $((1 << 20)) -i $(((8 << 20) + block_size)):0 /dev/rblk0 /dev/zero
+    done
+}
+
+RAM=$(mount_dir ram)
+mount -t tmpfs tmpfs "$RAM"
 for block_size in 512 4096; do
     load "size=$DEVICE_MIB" "blocksize=$block_size"
     check "blocks of $block_size: direct, by system call" by_system_call
     check "blocks of $block_size: direct, by io_uring, 1, 32 and 128 at a time, also of mixed length" by_io_uring
     check "blocks of $block_size: through the page cache" through_page_cache
+    check "blocks of $block_size: across the pieces of the memory" across_mib
     unload
 done
 finish

@@ -150,6 +150,12 @@ pick_seed() {
     ktap_print_msg "SEED=$seed"
 }
 
+# noise MIB: so much of it, the same in each run with the seed of pick_seed
+noise() {
+    python3 -c 'import random, sys; sys.stdout.buffer.write(
+        random.Random(int(sys.argv[1])).randbytes(int(sys.argv[2]) << 20))' "$seed" "$1"
+}
+
 # used_kib: the memory that the kernel itself uses: vmalloc, slab, per-CPU.
 used_kib() {
     sync

@@ -37,12 +37,6 @@ has_mib() { # has_mib MIB: everywhere
     [ "$(blockdev --getsize64 /dev/rblk0)" -eq $(($1 << 20)) ]
 }
 
-# noise MIB: so much of it, the same in each run with the seed
-noise() {
-    python3 -c 'import random, sys; sys.stdout.buffer.write(
-        random.Random(int(sys.argv[1])).randbytes(int(sys.argv[2]) << 20))' "$seed" "$1"
-}
-
 fill() { # fill MIB: all of the disk
     noise "$1" >"$RAM/noise"
     dd if="$RAM/noise" of=/dev/rblk0 bs=1M oflag=direct status=none
@@ -81,7 +75,7 @@ bad_sizes() {
     has_mib 20
 }
 
-# Each growth moves what fio verifies.
+# Requests wait for each growth, and then go on.
 grow_16_times() {
     for mib in $(seq 33 48); do
         before=$(counter writes)
