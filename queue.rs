@@ -360,6 +360,8 @@ pub(crate) enum HwQueueKind {
 /// # Invariants
 ///
 /// `hctx` is initialised and its `driver_data` points to this value.
+// What CPUs of one queue write shares no cache line with what those of another use.
+#[repr(align(64))]
 #[pin_data(PinnedDrop)]
 pub(crate) struct HwQueue<T: Operations> {
     hctx: NonNull<bindings::blk_mq_hw_ctx>,
