@@ -12,7 +12,8 @@
 #include <linux/hdreg.h>
 
 void *rnullblk_page_address(const struct page *page);
-void *rnullblk_kvmalloc_node(size_t len, gfp_t flags, int node);
+void *rnullblk_kmalloc_node(size_t len, gfp_t flags, int node);
+void *rnullblk_vmalloc_node(size_t len, gfp_t flags, int node);
 bool rnullblk_is_killed(void);
 bool rnullblk_node_has_memory(int node);
 int rnullblk_node_of(const void *memory);
@@ -57,6 +58,7 @@ const blk_mq_req_flags_t RUST_CONST_HELPER_BLK_MQ_REQ_RESERVED = BLK_MQ_REQ_RESE
 const gfp_t RUST_CONST_HELPER_GFP_KERNEL = GFP_KERNEL;
 const gfp_t RUST_CONST_HELPER___GFP_ZERO = __GFP_ZERO;
 const gfp_t RUST_CONST_HELPER___GFP_NOWARN = __GFP_NOWARN;
+const gfp_t RUST_CONST_HELPER___GFP_NORETRY = __GFP_NORETRY;
 const gfp_t RUST_CONST_HELPER___GFP_RETRY_MAYFAIL = __GFP_RETRY_MAYFAIL;
 #endif
 

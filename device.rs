@@ -180,9 +180,10 @@ pub(crate) struct Device {
     memory_backed: bool,
     home_node: i32,
     irq_mode: IrqMode,
-    /// Requests that are not polled end where they are queued, all of them.
+    /// All requests of queues that are not polled end where they are queued.
     ends_inline: bool,
-    has_poll_queues: bool,
+    /// There are requests that do not end where they are queued.
+    needs_rings: bool,
     /// `None` if there are none on the I/O path.
     faults: Option<Faults>,
     init_hctx_fault: Fault,
@@ -280,12 +281,13 @@ impl Device {
             given_back: Atomic::new(0),
         };
         let has_faults = faults.timeout.is_on() || faults.requeue.is_on();
+        let ends_inline = config.irq_mode == IrqMode::Inline && !faults.timeout.is_on();
         Self {
             memory_backed: config.memory_backed,
             home_node: config.home_node,
             irq_mode: config.irq_mode,
-            ends_inline: config.irq_mode == IrqMode::Inline && !faults.timeout.is_on(),
-            has_poll_queues: hw_queues.poll != 0,
+            ends_inline,
+            needs_rings: !ends_inline || hw_queues.poll != 0,
             faults: has_faults.then_some(faults),
             init_hctx_fault: Fault::new(config.faults.init_hctx, seed.wrapping_add(2)),
             is_gone: Atomic::new(0),
@@ -315,7 +317,7 @@ impl Device {
         if status != Status::OK {
             hw.counters.errors.add(1);
         }
-        if !self.ends_inline || (self.has_poll_queues && hw.kind() == HwQueueKind::Poll) {
+        if self.needs_rings && (!self.ends_inline || hw.kind() == HwQueueKind::Poll) {
             return self.complete_later(hw, rq, status);
         }
         match batch {
@@ -444,7 +446,7 @@ impl Operations for RamDiskOperations {
         // A queue has no bytes: each one counts as one.
         let ring = if device.init_hctx_fault.strikes(1) {
             Err(EFAULT)
-        } else if device.ends_inline && !device.has_poll_queues {
+        } else if !device.needs_rings {
             Ok(None)
         } else {
             CompletionRing::new(info.depth.saturating_mul(2), info).map(Some)
@@ -492,7 +494,7 @@ impl Operations for RamDiskOperations {
         CompletionBatch::with(|batch| {
             let mut count = 0;
             let mut last = None;
-            while let Some((hw, rq)) = list.pop() {
+            while let Some((rq, hw)) = list.pop() {
                 last = Some(hw);
                 count = u64::wrapping_add(count, 1);
                 device.handle(hw, rq.start(), Some(&mut *batch));
@@ -589,6 +591,7 @@ impl NewRamDisk {
             limits: config.limits()?,
             read_only: medium.read_only,
             removable: config.removable,
+            writeback_throttling: false,
         };
         let device = Device::new(config, tagset.hw_queues());
         Ok(Self(NewDisk::new(options, tagset, device, medium)?))
@@ -646,8 +649,15 @@ impl RamDisk {
             return Err(if is_too_much { ENOMEM } else { EINVAL });
         }
 
-        // The new memory comes first: allocating it may need I/O, perhaps to this very disk.
-        let added = make_store(device.memory_backed, size_mib - now_mib, device.home_node)?;
+        // All memory comes first: allocating it may need I/O, perhaps to this very disk.
+        let mut growth = match device.memory_backed {
+            true => Some(RamStore::prepare_growth(
+                usize::try_from(size_mib - now_mib)?,
+                usize::try_from(size_mib)?,
+                device.home_node,
+            )?),
+            false => None,
+        };
         let mut frozen = self.disk.freeze();
         if device.is_gone() {
             return Err(ENODEV);
@@ -657,8 +667,8 @@ impl RamDisk {
             // Somebody else was faster.
             return Err(EBUSY);
         }
-        if let (Some(store), Some(added)) = (&mut medium.store, added) {
-            store.append(added)?;
+        if let (Some(store), Some(growth)) = (&mut medium.store, &mut growth) {
+            store.grow(growth)?;
         }
         let capacity_sectors = size_mib * SECTORS_PER_MIB;
         medium.capacity_sectors = capacity_sectors;

@@ -126,6 +126,10 @@ pub(crate) struct DiskOptions<'a> {
     pub(crate) read_only: bool,
     /// The medium can be taken out: the flag `removable` in sysfs.
     pub(crate) removable: bool,
+    /// Buffered writes may be held back where they make reads wait. That is for disks on which requests
+    /// queue: it costs each request time, and its state is one for all CPUs. Either way the user
+    /// has the last word: `wbt_lat_usec` in sysfs.
+    pub(crate) writeback_throttling: bool,
 }
 
 /// A disk that is made but that nobody knows yet. Dropping it undoes the making.
@@ -143,6 +147,7 @@ pub(crate) struct DiskOptions<'a> {
 ///     limits: QueueLimits::new().logical_block_size(4096)?,
 ///     read_only: false,
 ///     removable: false,
+///     writeback_throttling: true,
 /// };
 /// let disk: GenDisk<MyDriver> = NewDisk::new(options, tagset, disk_data, steady_data)?.add()?;
 /// ```
@@ -207,6 +212,9 @@ impl<T: DiskOperations> NewDisk<T> {
             (*raw).private_data = context.as_raw();
             if options.removable {
                 (*raw).flags |= bindings::GENHD_FL_REMOVABLE as i32;
+            }
+            if !options.writeback_throttling {
+                bindings::blk_queue_flag_set(bindings::QUEUE_FLAG_DISABLE_WBT_DEF, (*raw).queue);
             }
             bindings::set_disk_ro(raw, options.read_only);
             bindings::set_capacity(raw, options.capacity_sectors);

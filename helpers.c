@@ -8,6 +8,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
+#include <linux/vmalloc.h>
 
 #include "bindings.h"
 
@@ -20,9 +21,14 @@ void *rnullblk_page_address(const struct page *page)
 	return page_address(page);
 }
 
-void *rnullblk_kvmalloc_node(size_t len, gfp_t flags, int node)
+void *rnullblk_kmalloc_node(size_t len, gfp_t flags, int node)
 {
-	return kvmalloc_node(len, flags, node);
+	return kmalloc_node(len, flags, node);
+}
+
+void *rnullblk_vmalloc_node(size_t len, gfp_t flags, int node)
+{
+	return vmalloc_huge_node(len, flags, node);
 }
 
 bool rnullblk_is_killed(void)

@@ -8,7 +8,7 @@
 //! to the compiler these are calls out of the language, so two of them at once are the kernel
 //! memory model's business and no data race in Rust.
 //!
-//! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h), `kvmalloc`
+//! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
 use crate::{
     bindings,
@@ -39,25 +39,33 @@ const CHUNK_SHIFT: u32 = 20;
 ///
 /// # Invariants
 ///
-/// It points to `CHUNK_BYTES` initialised bytes from kvmalloc that this value owns.
+/// It points to `CHUNK_BYTES` initialised bytes from kmalloc or vmalloc that this value owns.
 struct Chunk(NonNull<u8>);
 
 impl Chunk {
+    /// Looks for contiguous memory without much ado, and else for pages: for these the kernel tries hard,
+    /// but kills no process.
     fn new(node: i32) -> Result<Self> {
-        let flags = bindings::GFP_KERNEL
-            | bindings::__GFP_ZERO
-            | bindings::__GFP_NOWARN
-            | bindings::__GFP_RETRY_MAYFAIL;
-        // SAFETY: The function takes any size and node that `node_has_memory` or `NO_NODE` allow.
-        let start = unsafe { bindings::rnullblk_kvmalloc_node(CHUNK_BYTES, flags, node) };
+        let flags = bindings::GFP_KERNEL | bindings::__GFP_ZERO | bindings::__GFP_NOWARN;
+        let contiguous = flags | bindings::__GFP_NORETRY;
+        let pages = flags | bindings::__GFP_RETRY_MAYFAIL;
+        // SAFETY: The functions take any size and node that `node_has_memory` or `NO_NODE` allow.
+        let start = unsafe {
+            NonNull::new(bindings::rnullblk_kmalloc_node(
+                CHUNK_BYTES,
+                contiguous,
+                node,
+            ))
+            .or_else(|| NonNull::new(bindings::rnullblk_vmalloc_node(CHUNK_BYTES, pages, node)))
+        };
         // INVARIANT: The memory is fresh and zeroed, and the value made here owns it.
-        Ok(Self(NonNull::new(start.cast()).ok_or(ENOMEM)?))
+        Ok(Self(start.ok_or(ENOMEM)?.cast()))
     }
 }
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        // SAFETY: By the type's invariant the memory comes from kvmalloc and is ours.
+        // SAFETY: By the type's invariant; the function frees either.
         unsafe { bindings::kvfree(self.0.as_ptr().cast()) };
     }
 }
@@ -77,13 +85,19 @@ unsafe impl Send for RamStore {}
 // once; see the module's page.
 unsafe impl Sync for RamStore {}
 
+/// The memory for a store to grow, and a table with room for all; see [`RamStore::prepare_growth`].
+pub(crate) struct Growth {
+    table: KVVec<Chunk>,
+    more: RamStore,
+}
+
 impl RamStore {
     /// Allocates `mib` MiB of zeroes on the NUMA node `node` ([`NO_NODE`](crate::tagset::NO_NODE):
     /// any). Takes as long as zeroing takes.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: the kernel tries hard, but kills no process for it. `EINTR` if the task is to end.
+    /// `ENOMEM`; `EINTR` if the task is to end.
     pub(crate) fn new(mib: usize, node: i32) -> Result<Self> {
         let mut chunks = KVVec::with_capacity(mib, GFP_KERNEL)?;
         for _ in 0..mib {
@@ -96,16 +110,30 @@ impl RamStore {
         Ok(Self { chunks })
     }
 
-    /// Adds the memory of `more` at the end. Nothing that is there moves.
+    /// Allocates what a store needs to grow by `more_mib` to `mib` MiB. Errors as [`RamStore::new`].
+    pub(crate) fn prepare_growth(more_mib: usize, mib: usize, node: i32) -> Result<Growth> {
+        Ok(Growth {
+            table: KVVec::with_capacity(mib, GFP_KERNEL)?,
+            more: Self::new(more_mib, node)?,
+        })
+    }
+
+    /// Grows. Allocates nothing, and no data moves; what is left in `growth` can go at any time.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; then the store is as it was.
-    pub(crate) fn append(&mut self, mut more: Self) -> Result {
-        self.chunks.reserve(more.chunks.len(), GFP_KERNEL)?;
-        for chunk in more.chunks.drain_all() {
-            self.chunks.push(chunk, GFP_KERNEL)?;
+    /// `EBUSY` if the growth is not for a store of this size; then the store is as it was.
+    pub(crate) fn grow(&mut self, growth: &mut Growth) -> Result {
+        let Growth { table, more } = growth;
+        if table.capacity() < self.chunks.len().saturating_add(more.chunks.len()) {
+            return Err(EBUSY);
         }
+        for part in [&mut self.chunks, &mut more.chunks] {
+            for chunk in part.drain_all() {
+                table.push_within_capacity(chunk)?;
+            }
+        }
+        core::mem::swap(&mut self.chunks, table);
         Ok(())
     }
 
@@ -191,7 +219,7 @@ impl RamStore {
     }
 
     /// Calls `f` for each contiguous piece of the `len` bytes from `position` on, with its address and
-    /// length. The one place where bounds are checked.
+    /// length. No byte beyond the store is touched, whatever the caller has checked.
     ///
     /// # Errors
     ///
@@ -205,17 +233,15 @@ impl RamStore {
     ) -> Result {
         let mut position = usize::try_from(position).map_err(|_| EIO)?;
         let mut left = len;
-        loop {
+        while left != 0 {
             let chunk = self.chunks.get(position >> CHUNK_SHIFT).ok_or(EIO)?;
             let offset = position & (CHUNK_BYTES - 1);
             let piece = left.min(CHUNK_BYTES - offset);
             // SAFETY: The chunk has `offset + piece` bytes.
             f(unsafe { chunk.0.as_ptr().add(offset) }, piece);
             left -= piece;
-            if left == 0 {
-                return Ok(());
-            }
             position = position.wrapping_add(piece);
         }
+        Ok(())
     }
 }

@@ -950,7 +950,7 @@ impl CompletionBatch<'_> {
 ///
 /// ```ignore
 /// fn queue_rqs(disk: &Disk, list: &mut RequestList<'_, Self>) {
-///     while let Some((hw, rq)) = list.pop() {
+///     while let Some((rq, hw)) = list.pop() {
 ///         if hw.is_full() {
 ///             list.put_back(rq); // this one and the rest come one by one
 ///             break;
@@ -983,7 +983,7 @@ impl<'a, T: Operations> RequestList<'a, T> {
 
     /// Takes the first request out of the list, with the hardware queue it comes through.
     #[inline(always)]
-    pub(crate) fn pop(&mut self) -> Option<(&'a HwQueue<T>, Incoming<T>)> {
+    pub(crate) fn pop(&mut self) -> Option<(Incoming<T>, &'a HwQueue<T>)> {
         let raw = NonNull::new(self.raw.head)?;
         // SAFETY: By the type's invariant the request is valid, and in a list this is the member
         // of the union that is in use.
@@ -1000,8 +1000,8 @@ impl<'a, T: Operations> RequestList<'a, T> {
         // `TagSet::wait_for_callbacks`.
         Some(unsafe {
             (
-                HwQueue::of((*raw.as_ptr()).mq_hctx),
                 Incoming::from_raw(raw),
+                HwQueue::of((*raw.as_ptr()).mq_hctx),
             )
         })
     }
@@ -1029,13 +1029,10 @@ impl<'a, T: Operations> RequestList<'a, T> {
 /// # Invariants
 ///
 /// `next_bio` is null, or a bio with data in a list of such that lives as long as `'rq`. While `left` is not
-/// 0, it follows another one of that list: the vector of this is `vector`, `index` is that of an element,
-/// and `offset` lies within it.
+/// 0, `element` is one of the vector of the bio before it, and `offset` lies within that.
 pub(crate) struct Segments<'rq> {
     next_bio: *const bindings::bio,
-    vector: *const bindings::bio_vec,
-    /// The element of the vector that is next.
-    index: usize,
+    element: *const bindings::bio_vec,
     /// How many bytes of that element are already done.
     offset: u32,
     /// How many bytes of the bio are to come.
@@ -1049,8 +1046,7 @@ impl Segments<'_> {
     fn of(bio: *const bindings::bio) -> Self {
         Self {
             next_bio: bio,
-            vector: core::ptr::null(),
-            index: 0,
+            element: core::ptr::null(),
             offset: 0,
             left: 0,
             _request: PhantomData,
@@ -1067,20 +1063,22 @@ impl<'rq> Iterator for Segments<'rq> {
             if self.next_bio.is_null() {
                 return None;
             }
-            // SAFETY: By the type's invariant the bio is valid, and so is its successor.
-            let bio = unsafe { &*self.next_bio };
-            // The fields are copied out, because `struct bvec_iter` is packed.
-            let iter = bio.bi_iter;
-            // CAST: An unsigned index of an array in memory; `usize` is at least 32 bits wide.
-            self.index = iter.bi_idx as usize;
-            self.offset = compat::bvec_iter_done(&iter);
-            self.left = iter.bi_size;
-            self.vector = bio.bi_io_vec;
-            self.next_bio = bio.bi_next;
+            let bio = self.next_bio;
+            // SAFETY: By the type's invariant the bio is valid, and so is its successor. There is no
+            // reference to it: others may write to other fields of it meanwhile. These are copied
+            // out, because `struct bvec_iter` is packed. With data there is an element of that index.
+            // CAST: `usize` is at least 32 bits wide.
+            unsafe {
+                let iter = (*bio).bi_iter;
+                self.element = (*bio).bi_io_vec.add(iter.bi_idx as usize);
+                self.offset = compat::bvec_iter_done(&iter);
+                self.left = iter.bi_size;
+                self.next_bio = (*bio).bi_next;
+            }
         }
 
-        // SAFETY: `left` is not 0, so by the type's invariant the vector has an element at `index`.
-        let bvec = unsafe { &*self.vector.add(self.index) };
+        // SAFETY: `left` is not 0, so by the type's invariant there is this element.
+        let bvec = unsafe { &*self.element };
         // By the type's invariant neither of these can wrap; to say so spares a panic.
         let len = bvec.bv_len.wrapping_sub(self.offset).min(self.left);
         let start = bvec.bv_offset.wrapping_add(self.offset);
@@ -1089,45 +1087,18 @@ impl<'rq> Iterator for Segments<'rq> {
 
         // SAFETY: The page of a bio's element is valid, and without high memory (see helpers.c)
         // each page has an address.
-        let page = unsafe { page_address(bvec.bv_page) };
+        let page = unsafe { bindings::rnullblk_page_address(bvec.bv_page) };
         // SAFETY: An element is contiguous in physical memory and so in the kernel's linear map;
         // the address lies within the element.
-        let start = unsafe { page.add(start) };
+        let start = unsafe { page.cast::<u8>().add(start) };
 
         self.left -= len;
         self.offset = 0;
-        self.index = self.index.wrapping_add(1);
+        // Behind the last one when `left` is 0.
+        self.element = self.element.wrapping_add(1);
 
         // SAFETY: The `bytes` bytes from there on belong to the element, which is the driver's to
         // read or write until the request ends.
         Some(unsafe { Segment::from_raw(start, bytes) })
     }
-}
-
-/// The address of a page in the kernel's linear map. In C that is an inline function; to compute it here
-/// in the same way spares a call for each segment.
-///
-/// # Safety
-///
-/// `page` must be a page of the kernel's memory.
-#[cfg(all(CONFIG_X86_64, CONFIG_SPARSEMEM_VMEMMAP))]
-#[inline(always)]
-unsafe fn page_address(page: *const bindings::page) -> *mut u8 {
-    // SAFETY: The kernel writes these two when it boots, before there are modules.
-    let (pages, linear_map) = unsafe { (bindings::vmemmap_base, bindings::page_offset_base) };
-    // By the requirement of this function `page` is an element of the array `pages`; nothing wraps.
-    let number = page.addr().wrapping_sub(pages) / size_of::<bindings::page>();
-    core::ptr::with_exposed_provenance_mut(linear_map.wrapping_add(number << bindings::PAGE_SHIFT))
-}
-
-/// The address of a page in the kernel's linear map.
-///
-/// # Safety
-///
-/// `page` must be a page of the kernel's memory.
-#[cfg(not(all(CONFIG_X86_64, CONFIG_SPARSEMEM_VMEMMAP)))]
-#[inline(always)]
-unsafe fn page_address(page: *const bindings::page) -> *mut u8 {
-    // SAFETY: By the requirement of this function.
-    unsafe { bindings::rnullblk_page_address(page).cast() }
 }

@@ -316,6 +316,7 @@ impl kernel::Module for NullModule {
                 limits: QueueLimits::new().logical_block_size(4096)?,
                 read_only: false,
                 removable: true,
+                writeback_throttling: true,
             },
             tagset,
             device.clone(),

@@ -107,6 +107,15 @@ across_mib() {
         cmp -n "$block_size" /dev/rblk0 /dev/zero
         cmp -n $((1 << 20)) -i $(((8 << 20) + block_size)):0 /dev/rblk0 /dev/zero
     done
+    # From within one piece to within another.
+    for zero in "blkdiscard" "blkdiscard -z"; do
+        dd if="$RAM/noise" of=/dev/rblk0 oflag=direct bs=1M status=none
+        first=$(((1 << 20) - block_size)) end=$(((4 << 20) + block_size))
+        $zero -o "$first" -l $((end - first)) /dev/rblk0
+        cmp -n "$first" /dev/rblk0 "$RAM/noise"
+        cmp -n $((end - first)) -i "$first:0" /dev/rblk0 /dev/zero
+        cmp -n $(((8 << 20) - end)) -i "$end" /dev/rblk0 "$RAM/noise"
+    done
 }
 
 RAM=$(mount_dir ram)

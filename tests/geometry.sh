@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # lsblk, blockdev and sysfs show the geometry that was asked for, and limits that are set on purpose.
-plan 14
+plan 15
 
 MAX_REQUEST=$((32 << 20))
 
@@ -24,6 +24,14 @@ disk_shows() { # disk_shows FILE=VALUE...
             return 1
         }
     done
+}
+
+no_throttling() {
+    reload
+    [ "$(cat /sys/block/rblk0/queue/wbt_lat_usec || echo 0)" -eq 0 ]
+    echo 75000 >/sys/block/rblk0/queue/wbt_lat_usec
+    queue_shows wbt_lat_usec=75000
+    dd if=/dev/zero of=/dev/rblk0 bs=1M count=16 conv=fsync status=none
 }
 
 lsblk_shows() { # lsblk_shows "NAME SIZE LOG-SEC PHY-SEC MIN-IO OPT-IO ROTA DISC-GRAN DISC-MAX RO RM TYPE"
@@ -138,4 +146,5 @@ check "write_cache is shown" write_cache_shows
 check "no scheduler on one queue" no_scheduler submit_queues=1
 check "no scheduler on the default number of queues" no_scheduler submit_queues=0
 check "every scheduler can be chosen, and works" schedulers
+check "writeback is not throttled, until the user wants it" no_throttling
 finish

@@ -364,6 +364,7 @@ fn disk(name: &CStr, limits: QueueLimits) -> Result<GenDisk<Contract>> {
         limits,
         read_only: false,
         removable: false,
+        writeback_throttling: true,
     };
     NewDisk::new(options, tagset, Device::new(), ())?.add()
 }
