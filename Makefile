@@ -2,7 +2,7 @@
 # What a person types. What is compiled stands in Kbuild; how things are done, in scripts/.
 #
 #   KDIR=DIR       build for this kernel tree (with LLVM=1 and the like, if it was built so)
-#   T=NAME,NAME    only these tests
+#   T=NAME,NAME    only these tests or figures
 #   SEED=N         what tests do by chance, as in the run that printed this
 #   ARGS="..."     module parameters for load and shell
 #   V=1            show the compiler's command lines
@@ -22,8 +22,8 @@ shell: ## the same machine with the module loaded and a root prompt
 test: ## boot it and run tests/ (T=name,name: only these)
 	@scripts/test.sh $(T)
 
-bench: ## count the instructions of each I/O: rnullblk, null_blk, brd
-	@scripts/bench.sh
+bench: ## measure rnullblk, null_blk and brd: instructions, times, memory (T=exact|times|quick)
+	@scripts/bench.sh $(T)
 
 bench-compare: ## what changed between two results (A=old.json B=new.json)
 	@scripts/bench-compare.sh $(A) $(B)

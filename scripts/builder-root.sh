@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The builder root: the Debian system with exactly the tools that built the stock kernel, and the emulator
-# that runs it.
+# The builder root: the Debian system with exactly the tools that built the stock kernel, the emulator
+# that runs it, and what draws the plots of make bench.
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
 packages="$COMPILER rustc rust-src bindgen rustfmt rust-clippy shellcheck
  make bc bison flex libelf-dev libssl-dev openssl dwarves
  xz-utils cpio kmod busybox-static python3-minimal
- qemu-system-x86"
+ qemu-system-x86 gnuplot-nox"
 
 case ${1-} in
 --into)

@@ -31,7 +31,7 @@ MODULE_PARM_DESC(device, "Path of the block device");
 
 static char *op = "read";
 module_param(op, charp, 0);
-MODULE_PARM_DESC(op, "read or write");
+MODULE_PARM_DESC(op, "read, write, or mixed: 70 reads in 100");
 
 static unsigned int bytes = 4096;
 module_param(bytes, uint, 0);
@@ -54,7 +54,7 @@ MODULE_PARM_DESC(mib, "Use the first so many MiB of the device");
 
 struct generator {
 	struct block_device *bdev;
-	blk_opf_t opf;
+	unsigned int reads_in_100;
 	struct bio *bios[MAX_DEPTH];
 	struct page *pages[MAX_DEPTH];
 	struct rnd_state chance;
@@ -78,7 +78,10 @@ static void submit(struct generator *gen, unsigned int i)
 	struct bio *bio = gen->bios[i];
 	unsigned int places = ((u64)mib << 20) / bytes;
 
-	bio_reset(bio, gen->bdev, gen->opf);
+	bool is_read = gen->reads_in_100 == 100 ||
+		       (gen->reads_in_100 && prandom_u32_state(&gen->chance) % 100 < gen->reads_in_100);
+
+	bio_reset(bio, gen->bdev, is_read ? REQ_OP_READ : REQ_OP_WRITE | REQ_SYNC | REQ_IDLE);
 	__bio_add_page(bio, gen->pages[i], bytes, 0);
 	bio->bi_iter.bi_sector = (u64)(prandom_u32_state(&gen->chance) % places) * (bytes >> SECTOR_SHIFT);
 	bio->bi_private = gen;
@@ -133,7 +136,7 @@ static int prepare(struct generator *gen)
 		gen->pages[i] = alloc_pages(GFP_KERNEL | __GFP_COMP | __GFP_ZERO, get_order(bytes));
 		if (!gen->bios[i] || !gen->pages[i])
 			return -ENOMEM;
-		bio_init(gen->bios[i], gen->bdev, bio_inline_vecs(gen->bios[i]), 1, gen->opf);
+		bio_init(gen->bios[i], gen->bdev, bio_inline_vecs(gen->bios[i]), 1, REQ_OP_READ);
 	}
 	return 0;
 }
@@ -156,7 +159,8 @@ static int __init biogen_init(void)
 	int error;
 
 	if (!device || bytes < 512 || bytes > SZ_1M || !is_power_of_2(bytes) || !depth ||
-	    depth > MAX_DEPTH || !count || !mib || (strcmp(op, "read") && strcmp(op, "write")))
+	    depth > MAX_DEPTH || !count || !mib ||
+	    (strcmp(op, "read") && strcmp(op, "write") && strcmp(op, "mixed")))
 		return -EINVAL;
 
 	gen = kzalloc(sizeof(*gen), GFP_KERNEL);
@@ -168,7 +172,7 @@ static int __init biogen_init(void)
 		goto free;
 	}
 	gen->bdev = file_bdev(file);
-	gen->opf = strcmp(op, "read") ? REQ_OP_WRITE | REQ_SYNC | REQ_IDLE : REQ_OP_READ;
+	gen->reads_in_100 = !strcmp(op, "read") ? 100 : !strcmp(op, "write") ? 0 : 70;
 	init_completion(&gen->all_done);
 	prandom_seed_state(&gen->chance, 1);
 
