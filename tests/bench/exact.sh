@@ -162,6 +162,9 @@ for driver in $WITH_QUEUES; do
     make_disk "$driver" "$MIB" memory_backed=0 discard=0
     biogen_works "$driver" "-no-data" .
     remove_disk
+    make_disk "$driver" "$MIB" memory_backed=0 discard=0 irqmode=1
+    biogen_works "$driver" "-no-data-softirq" "4k-rand.*-qd(1|32) "
+    remove_disk
     make_disk "$driver" "$MIB" irqmode=1
     fill "$MIB"
     biogen_works "$driver" "-softirq" "4k-rand.*-qd(1|32) "
