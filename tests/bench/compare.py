@@ -35,7 +35,7 @@ def print_table(table, before, after):
 def main():
     before, after = read_two(sys.stdin.read())
     differing = set()
-    for name in before["facts"].keys() | after["facts"].keys():
+    for name in sorted((before["facts"].keys() | after["facts"].keys()) - {"date"}):
         old, new = before["facts"].get(name), after["facts"].get(name)
         if old != new:
             differing.add(name)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# times.sh [scaling]: in the guest, measures the drivers with fio, by the clock. One job has the first CPU of one queue, two
-# have those of two queues. Each figure is taken in several rounds, between which all others are; report.py gives
-# the median. With "scaling" only one job and two by turns, which wants no more CPUs than two.
+# times.sh [scaling]: in the guest, measures the drivers with fio, by the clock. One job has the first CPU of one
+# queue, two have those of two queues. Each figure is taken in several rounds, between which all others are; report.py
+# gives the median. With "scaling" only one job and two by turns, which wants no more CPUs than two.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
@@ -31,7 +31,8 @@ two_cpus() {
     echo "$lists" | awk -F ', *' '{ first[NR] = $1; second = $2 } END { print first[1] "," (NR > 1 ? first[2] : second) }'
 }
 
-# fio_works TABLE DRIVER VARIANT PATTERN [FIO-OPTION...]: with one job and with two. TABLE: that of the I/Os in a second.
+# fio_works TABLE DRIVER VARIANT PATTERN [FIO-OPTION...]: with one job and with two. TABLE is that of the I/Os in a
+# second.
 fio_works() {
     local table=$1 driver=$2 variant=$3 pattern=$4 jobs cpus work operation bytes depth option
     shift 4
@@ -54,7 +55,8 @@ fio_works() {
             done
         } >/run/bench.fio
         fio --output-format=json /run/bench.fio | sed -n '/^{/,$p' | jq -r --arg job "$variant $jobs-job" --arg iops "$table" '
-            .jobs[] | if .error != 0 then error("fio: error \(.error)") else . end | (if .read.total_ios > 0 then .read else .write end) as $main |
+            .jobs[] | if .error != 0 then error("fio: error \(.error)") else . end |
+            (if .read.total_ios > 0 then .read else .write end) as $main |
             (.jobname + $job) as $work |
             [$iops, $work, .read.iops + .write.iops],
             ["mib_per_second", $work, (.read.bw_bytes + .write.bw_bytes) / 1048576],
