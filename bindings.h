@@ -8,6 +8,7 @@
 #ifndef RNULLBLK_BINDINGS_H
 #define RNULLBLK_BINDINGS_H
 
+#include <linux/badblocks.h>
 #include <linux/blk-mq.h>
 #include <linux/hdreg.h>
 
@@ -16,6 +17,7 @@ void *rnullblk_kmalloc_node(size_t len, gfp_t flags, int node);
 void *rnullblk_vmalloc_node(size_t len, gfp_t flags, int node);
 bool rnullblk_is_killed(void);
 bool rnullblk_node_has_memory(int node);
+unsigned int rnullblk_online_nodes(void);
 int rnullblk_node_of(const void *memory);
 unsigned int rnullblk_msecs_to_jiffies(unsigned int msecs);
 
@@ -26,9 +28,16 @@ void rnullblk_tags_read_unlock(struct blk_mq_hw_ctx *hctx, int lock);
 unsigned int rnullblk_freeze_queue(struct request_queue *queue);
 void rnullblk_unfreeze_queue(struct request_queue *queue, unsigned int memflags);
 bool rnullblk_is_read_only(struct gendisk *disk);
+bool rnullblk_lock_if_closed(struct gendisk *disk);
+void rnullblk_unlock_closed(struct gendisk *disk);
 int rnullblk_add_disk(struct gendisk *disk);
 void rnullblk_set_geometry(struct hd_geometry *geometry, u8 heads, u8 sectors, u16 cylinders);
 struct blk_mq_hw_ctx *rnullblk_queue_hctx(struct request_queue *queue, unsigned int index);
+
+bool rnullblk_has_configfs(void);
+struct badblocks *rnullblk_badblocks_new(void);
+void rnullblk_badblocks_free(struct badblocks *bb);
+bool rnullblk_badblocks_any(struct badblocks *bb);
 
 #ifdef __BINDGEN__
 const blk_status_t RUST_CONST_HELPER_BLK_STS_OK = BLK_STS_OK;

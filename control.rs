@@ -10,7 +10,7 @@
 //! | `in_flight` | how many requests are started, and how many of these wait in the device | |
 //! | `submit_queues` | how many queues there are for what is not polled | how many there shall be |
 //! | `poll_queues` | how many poll queues there are | how many there shall be |
-//! | `size` | how large the disk is, in MiB | how large it shall be: not smaller |
+//! | `size` | how large the disk is, in MiB | how large it shall be; with `force` behind it smaller also while it is open |
 //! | `read_only` | whether it cannot be written to | whether it shall be so, 1 or 0 |
 //! | `pull_out` | | anything: the device is gone, as if pulled |
 
@@ -63,7 +63,12 @@ pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<
             c"size",
             disk,
             &|disk, f| writeln!(f, "{}", disk.size_mib()),
-            &|disk, text| disk.grow(read(text)?),
+            &|disk, text| {
+                let mut buffer = [0; 32];
+                let text = read_text(text, &mut buffer)?;
+                let forced = text.strip_suffix(" force");
+                disk.resize(parse(forced.unwrap_or(text))?, forced.is_some())
+            },
         );
         dir.read_write_callback_file(
             c"read_only",
@@ -122,9 +127,18 @@ fn change_hw_queues(disk: &RamDisk, change: impl FnOnce(HwQueues) -> HwQueues) -
 
 /// The number that a user wrote.
 fn read<N: FromStr>(text: &mut UserSliceReader) -> Result<N> {
-    let mut digits = [0; 24];
-    let digits = digits.get_mut(..text.len()).ok_or(EINVAL)?;
-    text.read_slice(digits)?;
-    let digits = core::str::from_utf8(digits).map_err(|_| EINVAL)?;
-    digits.trim().parse().map_err(|_| EINVAL)
+    parse(read_text(text, &mut [0; 32])?)
+}
+
+/// What a user wrote, without the space around it.
+fn read_text<'a>(text: &mut UserSliceReader, buffer: &'a mut [u8; 32]) -> Result<&'a str> {
+    let bytes = buffer.get_mut(..text.len()).ok_or(EINVAL)?;
+    text.read_slice(bytes)?;
+    core::str::from_utf8(bytes)
+        .map(str::trim)
+        .map_err(|_| EINVAL)
+}
+
+fn parse<N: FromStr>(number: &str) -> Result<N> {
+    number.trim().parse().map_err(|_| EINVAL)
 }

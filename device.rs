@@ -21,16 +21,18 @@ use crate::{
         QueueLimits,
         SECTOR_SHIFT, //
     },
+    medium::{
+        Kept,
+        Medium,
+        SizeChange, //
+    },
     queue::{
         HwQueue,
         HwQueueInfo,
         HwQueueKind,
         Operations, //
     },
-    ramstore::{
-        self,
-        RamStore, //
-    },
+    ramstore,
     request::{
         Busy,
         CommandId,
@@ -49,8 +51,10 @@ use crate::{
         TagSet,
         TagSetOptions, //
     },
+    throttle::Throttle,
 };
 use kernel::{
+    fmt,
     prelude::*,
     sync::{
         atomic::{
@@ -66,7 +70,7 @@ use kernel::{
     },
 };
 
-const SECTORS_PER_MIB: u64 = 1 << (20 - SECTOR_SHIFT);
+pub(crate) const SECTORS_PER_MIB: u64 = 1 << (20 - SECTOR_SHIFT);
 
 /// The largest disk: its bytes have to fit into the kernel's signed file offset.
 pub(crate) const MAX_SIZE_MIB: i64 = i64::MAX >> 20;
@@ -92,15 +96,19 @@ pub(crate) enum IrqMode {
     Timer { completion_nsec: u64 },
 }
 
-/// What a RAM disk shall be. All values are within the ranges of the module's parameters of the
-/// same names.
+/// What a RAM disk shall be. All values are within the ranges of the settings of the same names.
 pub(crate) struct Config {
     pub(crate) size_mib: u64,
     pub(crate) block_size: u32,
     pub(crate) home_node: i32,
     pub(crate) memory_backed: bool,
     pub(crate) discard: bool,
+    pub(crate) write_zeroes: bool,
+    /// Announce a volatile write cache, also if there is none.
     pub(crate) write_cache: bool,
+    /// How much the volatile write cache takes; 0: there is none.
+    pub(crate) cache_mib: u32,
+    pub(crate) fua: bool,
     pub(crate) rotational: bool,
     pub(crate) virt_boundary: bool,
     pub(crate) read_only: bool,
@@ -108,6 +116,8 @@ pub(crate) struct Config {
     /// 0: as long as the driver likes.
     pub(crate) max_sectors: u32,
     pub(crate) irq_mode: IrqMode,
+    /// The most that is read and written, in MiB per second; 0: no limit.
+    pub(crate) mbps: u32,
     pub(crate) faults: FaultConfig,
 }
 
@@ -123,9 +133,17 @@ pub(crate) struct FaultConfig {
     pub(crate) init_hctx: FaultOptions,
     /// What happens to a request that timed out: it is tried again, or fails.
     pub(crate) timeout_retry: bool,
+    /// A bad block is none any more when it was met.
+    pub(crate) bad_blocks_once: bool,
+    /// What lies before a bad block is read or written.
+    pub(crate) bad_blocks_partial_io: bool,
 }
 
 impl Config {
+    fn has_write_cache(&self) -> bool {
+        self.write_cache || self.cache_mib != 0
+    }
+
     /// The limits, each of them chosen: memory has no seek, no preferred size and no longest
     /// segment, so nothing is left at a default that was meant for a disk.
     fn limits(&self) -> Result<QueueLimits> {
@@ -145,10 +163,14 @@ impl Config {
             .virt_boundary_mask(if self.virt_boundary { page_mask } else { 0 })?
             .dma_alignment(2)?
             .max_discard_sectors(if self.discard { MAX_REQUEST_SECTORS } else { 0 })?
-            .max_write_zeroes_sectors(MAX_REQUEST_SECTORS)?
+            .max_write_zeroes_sectors(if self.write_zeroes {
+                MAX_REQUEST_SECTORS
+            } else {
+                0
+            })?
             .rotational(self.rotational)
-            .write_cache(self.write_cache)
-            .fua(self.write_cache);
+            .write_cache(self.has_write_cache())
+            .fua(self.has_write_cache() && self.fua);
         Ok(limits)
     }
 }
@@ -166,39 +188,39 @@ pub(crate) fn tag_set_options(
     }
 }
 
-/// What a disk has under its requests. It changes while there are none.
-pub(crate) struct Medium {
-    capacity_sectors: u64,
-    read_only: bool,
-    discard: bool,
-    /// `None` if the disk is not backed by memory: it completes requests and moves no data.
-    store: Option<RamStore>,
-}
-
 /// The data of a disk, which its callbacks share.
 pub(crate) struct Device {
     memory_backed: bool,
     home_node: i32,
+    block_size: u32,
+    cache_mib: u32,
     irq_mode: IrqMode,
-    /// All requests of queues that are not polled end where they are queued.
+    /// All requests of queues that are not polled end where they are queued, unless they take a detour.
     ends_inline: bool,
     /// There are requests that do not end where they are queued.
     needs_rings: bool,
-    /// `None` if there are none on the I/O path.
-    faults: Option<Faults>,
-    init_hctx_fault: Fault,
+    /// 1 if something is to be looked at that a plain disk has not: see [`Device::detour`].
+    takes_detours: Atomic<u32>,
+    faults: Faults,
+    throttle: Option<Throttle>,
+    /// What stays when the disk goes.
+    kept: Arc<Kept>,
     /// 1 if the device was pulled out.
     is_gone: Atomic<u32>,
     /// The clock of the completion rings.
     epoch: Instant<Monotonic>,
 }
 
-struct Faults {
-    timeout: Fault,
-    requeue: Fault,
-    timeout_retry: bool,
+/// The faults of a disk. All of them can be changed while it is used.
+pub(crate) struct Faults {
+    pub(crate) timeout: Fault,
+    pub(crate) requeue: Fault,
+    pub(crate) init_hctx: Fault,
     /// Counts the requests that were given back, every other one in another way.
     given_back: Atomic<u32>,
+    timeout_retry: Atomic<u32>,
+    bad_blocks_once: Atomic<u32>,
+    bad_blocks_partial_io: Atomic<u32>,
 }
 
 /// The data of a hardware queue.
@@ -216,83 +238,96 @@ pub(crate) struct HwData {
 pub(crate) struct RequestData {
     /// How it is going to end, if it is not ended where it was queued.
     status: Atomic<u32>,
+    /// Why there is no answer yet, if there is a reason: [`FORGOTTEN`] or [`THROTTLED`].
+    silence: Atomic<u32>,
 }
 
-impl Medium {
-    fn new(config: &Config) -> Result<Self> {
-        Ok(Self {
-            capacity_sectors: config.size_mib * SECTORS_PER_MIB,
-            read_only: config.read_only,
-            discard: config.discard,
-            store: make_store(config.memory_backed, config.size_mib, config.home_node)?,
-        })
-    }
+/// The device has forgotten the request.
+const FORGOTTEN: u32 = 1;
+/// The request's turn has not come.
+const THROTTLED: u32 = 2;
 
-    /// Moves the data.
-    #[inline(always)]
-    fn serve(&self, rq: &Request<RamDiskOperations>, operation: Operation) -> Status {
-        match operation {
-            Operation::Read => {
-                self.with_store(rq, |store, position, _| store.read(position, rq.segments()))
-            }
-            // Each write is where it stays when it ends, so there is nothing to flush, and FUA
-            // comes for free.
-            Operation::Flush => Status::OK,
-            Operation::Write | Operation::Discard | Operation::WriteZeroes if self.read_only => {
-                Status::IOERR
-            }
-            Operation::Write => self.with_store(rq, |store, position, _| {
-                store.write(position, rq.segments())
-            }),
-            Operation::Discard if self.discard => self.with_store(rq, RamStore::discard),
-            Operation::WriteZeroes => self.with_store(rq, RamStore::zero),
-            _ => Status::NOTSUPP,
-        }
-    }
-
-    /// Does it to the request's range of the store, given in bytes. A range that is not within the disk is
-    /// refused before any of it is touched; without a store that is all.
-    #[inline(always)]
-    fn with_store(
-        &self,
-        rq: &Request<RamDiskOperations>,
-        f: impl FnOnce(&RamStore, u64, usize) -> Result,
-    ) -> Status {
-        let sectors = u64::from(rq.bytes()) >> SECTOR_SHIFT;
-        match rq.sector().checked_add(sectors) {
-            Some(end) if end <= self.capacity_sectors => (),
-            _ => return Status::IOERR,
-        }
-        let Some(store) = &self.store else {
-            return Status::OK;
+impl Faults {
+    fn new(config: &FaultConfig) -> Self {
+        let faults = Self {
+            timeout: Fault::new(config.timeout),
+            requeue: Fault::new(config.requeue),
+            init_hctx: Fault::new(config.init_hctx),
+            given_back: Atomic::new(0),
+            timeout_retry: Atomic::new(config.timeout_retry.into()),
+            bad_blocks_once: Atomic::new(config.bad_blocks_once.into()),
+            bad_blocks_partial_io: Atomic::new(config.bad_blocks_partial_io.into()),
         };
-        // CAST: `usize` is at least as wide as `u32`.
-        f(store, rq.sector() << SECTOR_SHIFT, rq.bytes() as usize).into()
+        faults.sow(config.seed);
+        faults
+    }
+
+    /// What happens to a request that timed out: it is tried again, or fails.
+    pub(crate) fn set_timeout_retry(&self, yes: bool) {
+        self.timeout_retry.store(yes.into(), Relaxed);
+    }
+
+    /// Whether a bad block is none any more when it was met.
+    pub(crate) fn set_bad_blocks_once(&self, yes: bool) {
+        self.bad_blocks_once.store(yes.into(), Relaxed);
+    }
+
+    /// Whether what lies before a bad block is read or written.
+    pub(crate) fn set_bad_blocks_partial_io(&self, yes: bool) {
+        self.bad_blocks_partial_io.store(yes.into(), Relaxed);
+    }
+
+    /// Begins their chances anew, as this seed has them.
+    pub(crate) fn sow(&self, seed: u64) {
+        self.timeout.sow(seed);
+        self.requeue.sow(seed.wrapping_add(1));
+        self.init_hctx.sow(seed.wrapping_add(2));
     }
 }
 
 impl Device {
-    fn new(config: &Config, hw_queues: HwQueues) -> Self {
-        let seed = config.faults.seed;
-        let faults = Faults {
-            timeout: Fault::new(config.faults.timeout, seed),
-            requeue: Fault::new(config.faults.requeue, seed.wrapping_add(1)),
-            timeout_retry: config.faults.timeout_retry,
-            given_back: Atomic::new(0),
-        };
-        let has_faults = faults.timeout.is_on() || faults.requeue.is_on();
-        let ends_inline = config.irq_mode == IrqMode::Inline && !faults.timeout.is_on();
-        Self {
+    fn new(config: &Config, hw_queues: HwQueues, kept: Arc<Kept>) -> Self {
+        let faults = Faults::new(&config.faults);
+        let throttle = Throttle::new(config.mbps);
+        let ends_inline = config.irq_mode == IrqMode::Inline;
+        let device = Self {
             memory_backed: config.memory_backed,
             home_node: config.home_node,
+            block_size: config.block_size,
+            cache_mib: config.cache_mib,
             irq_mode: config.irq_mode,
             ends_inline,
-            needs_rings: !ends_inline || hw_queues.poll != 0,
-            faults: has_faults.then_some(faults),
-            init_hctx_fault: Fault::new(config.faults.init_hctx, seed.wrapping_add(2)),
+            needs_rings: !ends_inline
+                || hw_queues.poll != 0
+                || throttle.is_some()
+                || faults.timeout.is_on(),
+            takes_detours: Atomic::new(0),
+            faults,
+            throttle,
+            kept,
             is_gone: Atomic::new(0),
             epoch: Instant::now(),
-        }
+        };
+        device.look_for_detours();
+        device
+    }
+
+    /// Finds out whether requests have to take a detour; to be called when a reason for it was added.
+    fn look_for_detours(&self) {
+        let reasons = [
+            self.is_gone(),
+            self.faults.timeout.is_on(),
+            self.faults.requeue.is_on(),
+            self.kept.bad_blocks.are_there(),
+            self.throttle.is_some(),
+            self.cache_mib != 0,
+        ];
+        self.takes_detours
+            .store(reasons.contains(&true).into(), Relaxed);
+    }
+
+    fn takes_detours(&self) -> bool {
+        self.takes_detours.load(Relaxed) != 0
     }
 
     fn is_gone(&self) -> bool {
@@ -326,6 +361,85 @@ impl Device {
         }
     }
 
+    /// The way of all requests of a disk that is not plain: one that injects faults, is throttled, has bad
+    /// blocks or a cache, or is gone.
+    #[inline(never)]
+    fn detour(
+        &self,
+        hw: &HwQueue<RamDiskOperations>,
+        rq: Incoming<RamDiskOperations>,
+    ) -> Result<(), Refused> {
+        if self.is_gone() {
+            hw.counters.errors.add(1);
+            rq.start().end(Status::IOERR);
+            return Ok(());
+        }
+        if self.faults.requeue.strikes(rq.bytes()) {
+            return self.give_back(rq, hw);
+        }
+        let rq = rq.start();
+        let operation = rq.operation();
+        hw.counters.count_queued(operation, rq.is_fua());
+        let status = self.serve_around_bad_blocks(&rq, operation);
+        if status != Status::OK {
+            hw.counters.errors.add(1);
+        }
+        rq.data().silence.store(0, Relaxed);
+        if self.faults.timeout.strikes(rq.bytes()) {
+            rq.data().silence.store(FORGOTTEN, Relaxed);
+            rq.data().status.store(status.as_raw().into(), Relaxed);
+            rq.park();
+            return Ok(());
+        }
+        self.complete_later(hw, rq, status);
+        Ok(())
+    }
+
+    /// Moves the data, or what of it lies before a bad block.
+    fn serve_around_bad_blocks(
+        &self,
+        rq: &Request<RamDiskOperations>,
+        operation: Operation,
+    ) -> Status {
+        let medium = rq.steady();
+        let sectors = u64::from(rq.bytes()) >> SECTOR_SHIFT;
+        let bad_blocks = &self.kept.bad_blocks;
+        let bad = match operation {
+            Operation::Flush => None,
+            _ if !bad_blocks.are_there() => None,
+            _ => bad_blocks.first_in(rq.sector(), sectors),
+        };
+        let Some(bad) = bad else {
+            return medium.serve_first(rq, operation, rq.bytes());
+        };
+        if self.faults.bad_blocks_partial_io.load(Relaxed) != 0 {
+            // Whole blocks are read and written.
+            let block_sectors = u64::from(self.block_size) >> SECTOR_SHIFT;
+            let end = *bad.start() & !(block_sectors.wrapping_sub(1));
+            let good_bytes = end.saturating_sub(rq.sector()) << SECTOR_SHIFT;
+            if let Ok(bytes @ 1..) = u32::try_from(good_bytes) {
+                medium.serve_first(rq, operation, bytes);
+            }
+        }
+        if self.faults.bad_blocks_once.load(Relaxed) != 0 {
+            // If that needs more room than the list has, the block stays bad.
+            let _ = bad_blocks.clear(bad);
+        }
+        Status::IOERR
+    }
+
+    /// Gives a request back unserved, by turns refused and requeued.
+    fn give_back(&self, rq: Incoming<RamDiskOperations>, hw: &HwData) -> Result<(), Refused> {
+        if self.faults.given_back.fetch_add(1, Relaxed) & 1 == 0 {
+            hw.counters.refusals.add(1);
+            return Err(rq.refuse(Busy::System));
+        }
+        hw.counters.requeues.add(1);
+        rq.start().requeue(0);
+        Ok(())
+    }
+
+    /// Completes a request that does not end where it is queued, or perhaps not.
     #[inline(never)]
     fn complete_later(
         &self,
@@ -334,16 +448,26 @@ impl Device {
         status: Status,
     ) {
         rq.data().status.store(status.as_raw().into(), Relaxed);
-        if let Some(faults) = &self.faults {
-            if faults.timeout.strikes(rq.bytes()) {
-                // The device has the command, and forgets it.
-                rq.park();
-                return;
+        let wait_nsec = match (&self.throttle, rq.operation()) {
+            (Some(throttle), Operation::Read | Operation::Write) => {
+                throttle.wait_nsec(rq.bytes(), self.now_nsec())
             }
+            _ => 0,
+        };
+        let completion_nsec = match (hw.kind(), self.irq_mode) {
+            (HwQueueKind::Default | HwQueueKind::Read, IrqMode::Timer { completion_nsec }) => {
+                completion_nsec
+            }
+            _ => 0,
+        };
+        if wait_nsec > completion_nsec {
+            rq.data().silence.store(THROTTLED, Relaxed);
+            return self.answer_after(hw, rq, wait_nsec);
         }
         match (hw.kind(), self.irq_mode) {
-            (HwQueueKind::Poll, _) => self.answer_after(hw, rq, 0),
-            (_, IrqMode::Timer { completion_nsec }) => self.answer_after(hw, rq, completion_nsec),
+            (HwQueueKind::Poll, _) | (_, IrqMode::Timer { .. }) => {
+                self.answer_after(hw, rq, completion_nsec)
+            }
             (_, IrqMode::Softirq) => {
                 hw.counters.softirq.add(1);
                 rq.complete();
@@ -410,19 +534,6 @@ impl Device {
     }
 }
 
-impl Faults {
-    /// Whether the request is to be given back, and how.
-    fn give_back(&self, rq: Incoming<RamDiskOperations>, hw: &HwData) -> Result<(), Refused> {
-        if self.given_back.fetch_add(1, Relaxed) & 1 == 0 {
-            hw.counters.refusals.add(1);
-            return Err(rq.refuse(Busy::System));
-        }
-        hw.counters.requeues.add(1);
-        rq.start().requeue(0);
-        Ok(())
-    }
-}
-
 impl RequestData {
     fn status(&self) -> Status {
         // It was a status when it was stored.
@@ -444,7 +555,7 @@ impl Operations for RamDiskOperations {
     fn init_hctx(device: &Device, info: &HwQueueInfo) -> impl PinInit<HwData, Error> {
         // Twice the depth: beside the answers there may be late ones that nobody waits for.
         // A queue has no bytes: each one counts as one.
-        let ring = if device.init_hctx_fault.strikes(1) {
+        let ring = if device.faults.init_hctx.strikes(1) {
             Err(EFAULT)
         } else if !device.needs_rings {
             Ok(None)
@@ -461,6 +572,7 @@ impl Operations for RamDiskOperations {
     fn init_request(_tagset: &(), _info: &HwQueueInfo) -> impl PinInit<RequestData, Error> {
         try_pin_init!(RequestData {
             status: Atomic::new(0),
+            silence: Atomic::new(0),
         })
     }
 
@@ -471,15 +583,8 @@ impl Operations for RamDiskOperations {
         rq: Incoming<Self>,
         _is_last: bool,
     ) -> Result<(), Refused> {
-        if device.is_gone() {
-            hw.counters.errors.add(1);
-            rq.start().end(Status::IOERR);
-            return Ok(());
-        }
-        if let Some(faults) = &device.faults {
-            if faults.requeue.strikes(rq.bytes()) {
-                return faults.give_back(rq, hw);
-            }
+        if device.takes_detours() {
+            return device.detour(hw, rq);
         }
         device.handle(hw, rq.start(), None);
         Ok(())
@@ -487,7 +592,7 @@ impl Operations for RamDiskOperations {
 
     #[inline(always)]
     fn queue_rqs(device: &Device, list: &mut RequestList<'_, Self>) {
-        if device.faults.is_some() || device.is_gone() {
+        if device.takes_detours() {
             // Left to `queue_rq`, which can refuse.
             return;
         }
@@ -512,6 +617,10 @@ impl Operations for RamDiskOperations {
     }
 
     fn timeout(device: &Device, rq: TimedOut<'_, Self>) -> TimeoutVerdict {
+        let silence = rq.look().data().silence.load(Relaxed);
+        if silence == THROTTLED && device.throttle.is_some() {
+            return rq.wait_longer();
+        }
         let id = rq.look().command_id();
         let (rq, verdict) = rq.claim();
         let (Some(rq), Some(id)) = (rq, id) else {
@@ -519,14 +628,15 @@ impl Operations for RamDiskOperations {
         };
         let hw = rq.hw_queue();
         hw.counters.timeouts.add(1);
-        if let Some(faults) = &device.faults {
+        if silence == FORGOTTEN {
+            rq.data().silence.store(0, Relaxed);
             // What was forgotten is answered after all, when it is too late.
             device.post_answer(hw, id, LATE_ANSWER_NSEC);
-            if faults.timeout_retry {
-                hw.counters.requeues.add(1);
-                rq.requeue(0);
-                return verdict;
-            }
+        }
+        if device.faults.timeout_retry.load(Relaxed) != 0 {
+            hw.counters.requeues.add(1);
+            rq.requeue(0);
+            return verdict;
         }
         hw.counters.errors.add(1);
         rq.end(Status::TIMEOUT);
@@ -534,7 +644,12 @@ impl Operations for RamDiskOperations {
     }
 
     fn poll(device: &Device, hw: &HwQueue<Self>, batch: &mut CompletionBatch<'_>) -> u32 {
-        let found = device.drain(hw, i64::MAX, batch);
+        // Who polls does not wait, unless it is for the throttle.
+        let now_nsec = match device.throttle {
+            Some(_) => device.now_nsec(),
+            None => i64::MAX,
+        };
+        let found = device.drain(hw, now_nsec, batch);
         hw.counters.polled.add(found.into());
         found
     }
@@ -561,39 +676,38 @@ impl Operations for RamDiskOperations {
 }
 
 #[vtable]
-impl DiskOperations for RamDiskOperations {}
-
-fn make_store(memory_backed: bool, size_mib: u64, home_node: i32) -> Result<Option<RamStore>> {
-    if !memory_backed {
-        return Ok(None);
+impl DiskOperations for RamDiskOperations {
+    fn removed(_device: &Device, medium: &mut Medium) {
+        medium.power_off();
     }
-    Ok(Some(RamStore::new(usize::try_from(size_mib)?, home_node)?))
 }
 
 /// A RAM disk with all its memory and queues, which nobody knows yet.
 pub(crate) struct NewRamDisk(NewDisk<RamDiskOperations>);
 
 impl NewRamDisk {
-    /// Makes the RAM disk `name` with the queues of `tagset`.
+    /// Makes the RAM disk `name` with the queues of `tagset` and the data that is in `kept`.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and what [`NewDisk::new`] returns.
+    /// `ENOMEM`, `EINTR` if the task is to end, and what [`NewDisk::new`] returns. Then the data is in `kept`
+    /// again.
     pub(crate) fn new(
         name: &CStr,
         config: &Config,
         tagset: Arc<TagSet<RamDiskOperations>>,
+        kept: Arc<Kept>,
     ) -> Result<Self> {
-        let medium = Medium::new(config)?;
+        let medium = Medium::new(config, &kept)?;
         let options = DiskOptions {
             name,
-            capacity_sectors: medium.capacity_sectors,
+            capacity_sectors: medium.capacity_sectors(),
             limits: config.limits()?,
-            read_only: medium.read_only,
+            read_only: config.read_only,
             removable: config.removable,
             writeback_throttling: false,
         };
-        let device = Device::new(config, tagset.hw_queues());
+        let device = Device::new(config, tagset.hw_queues(), kept);
         Ok(Self(NewDisk::new(options, tagset, device, medium)?))
     }
 
@@ -625,15 +739,16 @@ impl RamDisk {
         self.disk.capacity_sectors() / SECTORS_PER_MIB
     }
 
-    /// Makes the disk larger, while it is in use. What it has it keeps, and the rest reads as zeroes.
-    /// No data moves.
+    /// Makes the disk larger or smaller, while it is in use. What it has it keeps, and what is new reads as
+    /// zeroes. No data moves. Everything that was written becomes durable.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a smaller size or one that no disk can have, `ENOMEM` for more than there is memory, both with
-    /// a line in the log; `EBUSY` if another task changes the size meanwhile; `EINTR` if this one is to
-    /// end; `ENODEV` after the device was pulled out.
-    pub(crate) fn grow(&self, size_mib: u64) -> Result {
+    /// `EBUSY` for a smaller size while somebody has the disk open, unless it `is_forced`, or if another task
+    /// changes the size meanwhile; `ERANGE` for a size that no disk can have, `ENOMEM` for more than there is
+    /// memory, all with a line in the log; `EINTR` if this task is to end; `ENODEV` after the device was pulled
+    /// out.
+    pub(crate) fn resize(&self, size_mib: u64, is_forced: bool) -> Result {
         let device = self.disk.data();
         if device.is_gone() {
             return Err(ENODEV);
@@ -643,17 +758,32 @@ impl RamDisk {
             true => now_mib.saturating_add(ramstore::available_bytes() >> 20),
             false => MAX_SIZE_MIB.unsigned_abs(),
         };
-        if !(now_mib..=most_mib).contains(&size_mib) {
-            pr_err!("size={size_mib} refused: allowed is {now_mib} to {most_mib}\n");
-            let is_too_much = device.memory_backed && size_mib > most_mib;
-            return Err(if is_too_much { ENOMEM } else { EINVAL });
+        let refuse = |allowed: fmt::Arguments<'_>, error| {
+            let name = self.disk.name();
+            pr_err!("{name}: size={size_mib} refused: allowed is {allowed}\n");
+            error
+        };
+        if !(1..=most_mib).contains(&size_mib) {
+            let is_too_much = size_mib != 0 && device.memory_backed;
+            let error = if is_too_much { ENOMEM } else { ERANGE };
+            return Err(refuse(fmt!("1 to {most_mib}"), error));
         }
+        let closed = match size_mib < now_mib && !is_forced {
+            true => Some(self.disk.keep_closed().ok_or_else(|| {
+                refuse(
+                    fmt!("{now_mib} and more while it is open, or '{size_mib} force'"),
+                    EBUSY,
+                )
+            })?),
+            false => None,
+        };
 
         // All memory comes first: allocating it may need I/O, perhaps to this very disk.
-        let mut growth = match device.memory_backed {
-            true => Some(RamStore::prepare_growth(
-                usize::try_from(size_mib - now_mib)?,
-                usize::try_from(size_mib)?,
+        let mut change = match device.memory_backed {
+            true => Some(SizeChange::prepare(
+                now_mib,
+                size_mib,
+                device.cache_mib,
                 device.home_node,
             )?),
             false => None,
@@ -662,16 +792,8 @@ impl RamDisk {
         if device.is_gone() {
             return Err(ENODEV);
         }
-        let medium = frozen.steady();
-        if medium.capacity_sectors != now_mib * SECTORS_PER_MIB {
-            // Somebody else was faster.
-            return Err(EBUSY);
-        }
-        if let (Some(store), Some(growth)) = (&mut medium.store, &mut growth) {
-            store.grow(growth)?;
-        }
         let capacity_sectors = size_mib * SECTORS_PER_MIB;
-        medium.capacity_sectors = capacity_sectors;
+        frozen.steady().resize(now_mib, size_mib, change.as_mut())?;
         let _changing = frozen.thaw();
         self.disk.set_capacity_sectors(capacity_sectors);
         if device.is_gone() {
@@ -679,7 +801,25 @@ impl RamDisk {
             self.disk.set_capacity_sectors(0);
             return Err(ENODEV);
         }
+        drop(closed);
         Ok(())
+    }
+
+    /// The logical block size in bytes.
+    pub(crate) fn block_size(&self) -> u32 {
+        self.disk.data().block_size
+    }
+
+    /// Changes the faults of the disk, which is in use.
+    pub(crate) fn change_faults(&self, change: impl FnOnce(&Faults) -> Result) -> Result {
+        change(&self.disk.data().faults)?;
+        self.look_for_detours();
+        Ok(())
+    }
+
+    /// To be called after bad blocks were added or cleared.
+    pub(crate) fn look_for_detours(&self) {
+        self.disk.data().look_for_detours();
     }
 
     /// Whether it cannot be written to.
@@ -690,7 +830,7 @@ impl RamDisk {
     /// Forbids or allows writing. No write is under way any more when it is forbidden.
     pub(crate) fn set_read_only(&self, yes: bool) {
         let mut frozen = self.disk.freeze();
-        frozen.steady().read_only = yes;
+        frozen.steady().set_read_only(yes);
         let _changing = frozen.thaw();
         self.disk.set_read_only(yes);
     }
@@ -699,6 +839,7 @@ impl RamDisk {
     /// have passed the block layer's gate by then and only wait for a tag: those meet the flag.
     pub(crate) fn pull_out(&self) {
         self.disk.data().is_gone.store(1, Relaxed);
+        self.disk.data().look_for_detours();
         self.disk.mark_dead();
         // A callback that did not see the flag has left its request in the device when this returns.
         let _quiesced = self.disk.quiesce();

@@ -80,6 +80,10 @@ pub(crate) trait DiskOperations: Operations {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// The disk is removed: no request is in flight, and none will come. Somebody may still have it open, and
+    /// keep its data alive; here what is worth more can be taken out. May sleep.
+    fn removed(_disk: &Self::QueueData, _steady: &mut Self::SteadyData) {}
+
     /// The geometry that old partition tables want.
     fn getgeo(_disk: &Self::QueueData) -> Result<Geometry> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
@@ -301,6 +305,12 @@ impl<T: DiskOperations> GenDisk<T> {
         self.context.data()
     }
 
+    /// The name below `/dev`.
+    pub(crate) fn name(&self) -> &CStr {
+        // SAFETY: By the type's invariant the disk is valid. Its name ends in NUL, and never changes.
+        unsafe { CStr::from_char_ptr((&raw const (*self.disk.as_ptr()).disk_name).cast()) }
+    }
+
     fn queue(&self) -> *mut bindings::request_queue {
         // SAFETY: By the type's invariant the disk is valid.
         unsafe { (*self.disk.as_ptr()).queue }
@@ -331,6 +341,18 @@ impl<T: DiskOperations> GenDisk<T> {
     pub(crate) fn set_read_only(&self, yes: bool) {
         // SAFETY: By the type's invariant the disk is valid.
         unsafe { bindings::set_disk_ro(self.disk.as_ptr(), yes) };
+    }
+
+    /// Keeps everybody from opening the disk until the guard is dropped; `None` if somebody has it open. May
+    /// sleep. Take it before [`freeze`](GenDisk::freeze).
+    pub(crate) fn keep_closed(&self) -> Option<Closed<'_>> {
+        // SAFETY: By the type's invariant the disk is valid.
+        let is_closed = unsafe { bindings::rnullblk_lock_if_closed(self.disk.as_ptr()) };
+        // INVARIANT: The function took the lock.
+        is_closed.then(|| Closed {
+            disk: self.disk,
+            _disk: PhantomData,
+        })
     }
 
     /// The disk was pulled out: everything that is submitted from now on fails, file systems are
@@ -401,13 +423,13 @@ impl<T: DiskOperations> GenDisk<T> {
 impl<T: DiskOperations> Drop for GenDisk<T> {
     fn drop(&mut self) {
         let disk = self.disk.as_ptr();
-        // SAFETY: The disk was added. When the first call returns no request is in flight, none can
-        // come, and the hardware queues are gone. The second gives back the reference of
-        // `__blk_mq_alloc_disk`.
-        unsafe {
-            bindings::del_gendisk(disk);
-            bindings::put_disk(disk);
-        }
+        // SAFETY: The disk was added. When the function returns no request is in flight, none can
+        // come, and the hardware queues are gone.
+        unsafe { bindings::del_gendisk(disk) };
+        // SAFETY: So no request looks at it any more, and nobody can freeze the disk.
+        T::removed(self.data(), unsafe { &mut *self.context.steady_cell() });
+        // SAFETY: This gives back the reference of `__blk_mq_alloc_disk`.
+        unsafe { bindings::put_disk(disk) };
     }
 }
 
@@ -462,6 +484,31 @@ impl<T: DiskOperations> Drop for FrozenQueue<'_, T> {
     fn drop(&mut self) {
         // SAFETY: By the invariant of `Frozen`, whose field this is.
         unsafe { bindings::rnullblk_unfreeze_queue(self.disk.queue(), self.memflags) };
+    }
+}
+
+/// A disk that nobody has open, nor can open; see [`GenDisk::keep_closed`].
+///
+/// # Examples
+///
+/// ```ignore
+/// let closed = disk.keep_closed().ok_or(EBUSY)?;
+/// disk.set_capacity_sectors(0);
+/// drop(closed);
+/// ```
+///
+/// # Invariants
+///
+/// `disk` is valid, and this task holds its `open_mutex`.
+pub(crate) struct Closed<'a> {
+    disk: NonNull<bindings::gendisk>,
+    _disk: PhantomData<&'a ()>,
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type's invariant.
+        unsafe { bindings::rnullblk_unlock_closed(self.disk.as_ptr()) };
     }
 }
 

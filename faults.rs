@@ -24,29 +24,50 @@ pub(crate) struct FaultOptions {
     pub(crate) times: i32,
 }
 
-/// A fault that strikes now and then.
+/// A fault that strikes now and then. It can be changed at any time; a request that is just being looked at may
+/// see half of the change.
 pub(crate) struct Fault {
-    options: FaultOptions,
-    seed: u64,
-    chances: Atomic<u64>,
+    interval: Atomic<u32>,
+    probability_percent: Atomic<u32>,
     space_left_bytes: Atomic<i64>,
     times_left: Atomic<i32>,
+    seed: Atomic<u64>,
+    chances: Atomic<u64>,
 }
 
 impl Fault {
-    pub(crate) fn new(options: FaultOptions, seed: u64) -> Self {
+    pub(crate) fn new(options: FaultOptions) -> Self {
         Self {
-            options,
-            seed,
-            chances: Atomic::new(0),
+            interval: Atomic::new(options.interval),
+            probability_percent: Atomic::new(options.probability_percent),
             space_left_bytes: Atomic::new(options.space_bytes.into()),
             times_left: Atomic::new(options.times),
+            seed: Atomic::new(0),
+            chances: Atomic::new(0),
         }
+    }
+
+    /// Begins anew with other options.
+    pub(crate) fn set(&self, options: FaultOptions) {
+        self.probability_percent.store(0, Relaxed);
+        self.interval.store(options.interval, Relaxed);
+        self.space_left_bytes
+            .store(options.space_bytes.into(), Relaxed);
+        self.times_left.store(options.times, Relaxed);
+        self.chances.store(0, Relaxed);
+        self.probability_percent
+            .store(options.probability_percent, Relaxed);
+    }
+
+    /// Begins its chances anew, as this seed has them.
+    pub(crate) fn sow(&self, seed: u64) {
+        self.seed.store(seed, Relaxed);
+        self.chances.store(0, Relaxed);
     }
 
     /// Whether it can strike at all.
     pub(crate) fn is_on(&self) -> bool {
-        self.options.probability_percent != 0 && self.options.times != 0
+        self.probability_percent.load(Relaxed) != 0 && self.times_left.load(Relaxed) != 0
     }
 
     /// Whether it strikes at this chance, on a request of `bytes` bytes.
@@ -59,12 +80,12 @@ impl Fault {
             return false;
         }
         let chance = self.chances.fetch_add(1, Relaxed).wrapping_add(1);
-        let interval = u64::from(self.options.interval.max(1));
+        let interval = u64::from(self.interval.load(Relaxed).max(1));
         if chance % interval != 0 {
             return false;
         }
-        let dice = mix(self.seed.wrapping_add(chance)) % 100;
-        dice < u64::from(self.options.probability_percent) && self.take_one()
+        let dice = mix(self.seed.load(Relaxed).wrapping_add(chance)) % 100;
+        dice < u64::from(self.probability_percent.load(Relaxed)) && self.take_one()
     }
 
     /// One time less, if there is one left.

@@ -2,6 +2,7 @@
 /*
  * Functions of the kernel that exist only as inline functions or macros, so that Rust can call them.
  */
+#include <linux/configfs.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
@@ -39,6 +40,11 @@ bool rnullblk_is_killed(void)
 bool rnullblk_node_has_memory(int node)
 {
 	return node >= 0 && node < MAX_NUMNODES && node_state(node, N_MEMORY);
+}
+
+unsigned int rnullblk_online_nodes(void)
+{
+	return num_online_nodes();
 }
 
 /* Of memory from kmalloc or vmalloc. */
@@ -88,6 +94,21 @@ bool rnullblk_is_read_only(struct gendisk *disk)
 	return bdev_read_only(disk->part0);
 }
 
+/* Takes the lock under which a disk is opened and closed, if nobody has it open. */
+bool rnullblk_lock_if_closed(struct gendisk *disk)
+{
+	mutex_lock(&disk->open_mutex);
+	if (!disk_openers(disk))
+		return true;
+	mutex_unlock(&disk->open_mutex);
+	return false;
+}
+
+void rnullblk_unlock_closed(struct gendisk *disk)
+{
+	mutex_unlock(&disk->open_mutex);
+}
+
 /*
  * Adds a disk without looking for partitions; the first open does that. The kernel's own look opens
  * the disk, and the task that adds it closes it no sooner than it returns to user space. If loading
@@ -116,4 +137,37 @@ void rnullblk_set_geometry(struct hd_geometry *geometry, u8 heads, u8 sectors, u
 struct blk_mq_hw_ctx *rnullblk_queue_hctx(struct request_queue *queue, unsigned int index)
 {
 	return queue_hctx(queue, index);
+}
+
+#if !IS_ENABLED(CONFIG_CONFIGFS_FS)
+#error "rnullblk is controlled through configfs: it needs a kernel with CONFIG_CONFIGFS_FS"
+#endif
+
+#pragma weak configfs_register_subsystem
+
+bool rnullblk_has_configfs(void)
+{
+	return configfs_register_subsystem;
+}
+
+struct badblocks *rnullblk_badblocks_new(void)
+{
+	struct badblocks *bb = kzalloc(sizeof(*bb), GFP_KERNEL);
+
+	if (bb && badblocks_init(bb, 1)) {
+		kfree(bb);
+		bb = NULL;
+	}
+	return bb;
+}
+
+void rnullblk_badblocks_free(struct badblocks *bb)
+{
+	badblocks_exit(bb);
+	kfree(bb);
+}
+
+bool rnullblk_badblocks_any(struct badblocks *bb)
+{
+	return READ_ONCE(bb->count);
 }

@@ -9,62 +9,25 @@
 
 use crate::{
     bindings,
-    faults::FaultOptions, //
+    values::{
+        Allowed,
+        Value, //
+    },
 };
 use kernel::{
-    error::to_result,
-    fmt,
+    fmt::Write,
     prelude::*,
+    str::Formatter,
     sync::atomic::{
         Atomic,
         Relaxed, //
     },
 };
 
-/// What a parameter accepts. Bounds are inclusive.
-pub(crate) enum Allowed {
-    /// `1`, `y`, `on` or nothing at all; `0`, `n`, `off`.
-    Switch,
-    /// A whole number.
-    Range(i64, i64),
-    /// A power of two.
-    PowerOfTwo(i64, i64),
-    /// A fault to inject, in the kernel's own form: `interval,probability,space,times`.
-    Fault,
-}
-
-impl Allowed {
-    fn accepts(&self, value: i64) -> bool {
-        match *self {
-            Self::Switch => (0..=1).contains(&value),
-            Self::Range(min, max) => (min..=max).contains(&value),
-            Self::PowerOfTwo(min, max) => {
-                (min..=max).contains(&value) && value.unsigned_abs().is_power_of_two()
-            }
-            Self::Fault => true,
-        }
-    }
-}
-
-impl fmt::Display for Allowed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Switch => f.write_str("0 or 1"),
-            Self::Range(min, max) => write!(f, "{min} to {max}"),
-            Self::PowerOfTwo(min, max) => write!(f, "a power of two, {min} to {max}"),
-            Self::Fault => f.write_str(
-                "interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
-                 after so many bytes, so often (-1: always)",
-            ),
-        }
-    }
-}
-
 /// A parameter; made by [`module_params!`].
 pub(crate) struct Param {
     name: &'static CStr,
     allowed: Allowed,
-    /// The value; of a fault its four numbers, of others the first one.
     values: [Atomic<i64>; 4],
 }
 
@@ -100,89 +63,33 @@ impl Param {
         }
     }
 
+    /// The parameter's name.
+    pub(crate) fn name(&self) -> &'static CStr {
+        self.name
+    }
+
+    /// What it accepts.
+    pub(crate) fn allowed(&self) -> &Allowed {
+        &self.allowed
+    }
+
     /// The value that the user gave, or the default.
-    pub(crate) fn value(&self) -> i64 {
-        self.values[0].load(Relaxed)
-    }
-
-    /// The value of an [`Allowed::Fault`].
-    pub(crate) fn fault(&self) -> Result<FaultOptions> {
-        let [interval, probability, space, times] = &self.values;
-        Ok(FaultOptions {
-            interval: interval.load(Relaxed).try_into()?,
-            probability_percent: probability.load(Relaxed).try_into()?,
-            space_bytes: space.load(Relaxed).try_into()?,
-            times: times.load(Relaxed).try_into()?,
-        })
-    }
-
-    /// The value of an [`Allowed::Switch`].
-    pub(crate) fn is_on(&self) -> bool {
-        self.value() != 0
+    pub(crate) fn value(&self) -> Value {
+        Value(core::array::from_fn(|i| {
+            self.values.get(i).map_or(0, |value| value.load(Relaxed))
+        }))
     }
 
     /// Lets sysfs show what is in force, where that is not what was asked for.
-    pub(crate) fn set_in_force(&self, value: u32) {
-        self.values[0].store(value.into(), Relaxed);
-    }
-
-    /// Says in the log that the value is refused and what would not be; gives `error` back.
-    pub(crate) fn refuse(&self, allowed: fmt::Arguments<'_>, error: Error) -> Error {
-        pr_err!(
-            "{}={} refused: allowed is {}\n",
-            self.name,
-            self.value(),
-            allowed
-        );
-        error
-    }
-
-    fn parse(&self, text: &CStr) -> Result<i64> {
-        let mut value = 0;
-        match self.allowed {
-            Allowed::Switch => {
-                let mut on = false;
-                // SAFETY: `text` is a string, and `on` is valid for writes.
-                to_result(unsafe { bindings::kstrtobool(text.as_char_ptr(), &mut on) })?;
-                value = on.into();
-            }
-            // SAFETY: `text` is a string, and `value` is valid for writes.
-            _ => to_result(unsafe { bindings::kstrtoll(text.as_char_ptr(), 0, &mut value) })?,
+    pub(crate) fn set_in_force(&self, value: Value) {
+        for (stored, value) in self.values.iter().zip(value.0) {
+            stored.store(value, Relaxed);
         }
-        if self.allowed.accepts(value) {
-            Ok(value)
-        } else {
-            Err(EINVAL)
-        }
-    }
-
-    fn parse_fault(text: &CStr) -> Result<[i64; 4]> {
-        let mut values = [0; 4];
-        let mut numbers = text.to_str().map_err(|_| EINVAL)?.split(',');
-        for value in &mut values {
-            let number = numbers.next().ok_or(EINVAL)?;
-            *value = number.trim().parse().map_err(|_| EINVAL)?;
-        }
-        let [interval, probability, space, times] = values;
-        let is_accepted = numbers.next().is_none()
-            && u32::try_from(interval).is_ok()
-            && (0..=100).contains(&probability)
-            && i32::try_from(space).is_ok_and(|space| space >= 0)
-            && i32::try_from(times).is_ok_and(|times| times >= -1);
-        is_accepted.then_some(values).ok_or(EINVAL)
     }
 
     fn set(&self, text: &CStr) {
-        let values = match self.allowed {
-            Allowed::Fault => Self::parse_fault(text),
-            _ => self.parse(text).map(|value| [value, 0, 0, 0]),
-        };
-        match values {
-            Ok(values) => {
-                for (stored, value) in self.values.iter().zip(values) {
-                    stored.store(value, Relaxed);
-                }
-            }
+        match self.allowed.parse(text) {
+            Ok(value) => self.set_in_force(value),
             Err(_) => {
                 pr_err!(
                     "{}={} refused: allowed is {}\n",
@@ -228,25 +135,18 @@ unsafe extern "C" fn set_param(text: *const c_char, kp: *const bindings::kernel_
 unsafe extern "C" fn get_param(buffer: *mut c_char, kp: *const bindings::kernel_param) -> c_int {
     // SAFETY: `module_params!` makes `arg` point to a static `Param`.
     let param = unsafe { &*(*kp).__bindgen_anon_1.arg.cast::<Param>() };
+    // SAFETY: The buffer has room for a page.
+    let buffer = unsafe { core::slice::from_raw_parts_mut(buffer, kernel::page::PAGE_SIZE) };
+    let mut text = Formatter::new(buffer);
     let value = param.value();
-    let letter = c_int::from(if param.is_on() { b'Y' } else { b'N' });
-    // SAFETY: The buffer has room for a page, and each format gets the arguments it names.
-    unsafe {
-        match param.allowed {
-            Allowed::Switch => {
-                bindings::scnprintf(buffer, bindings::PAGE_SIZE, c"%c\n".as_char_ptr(), letter)
-            }
-            Allowed::Fault => bindings::scnprintf(
-                buffer,
-                bindings::PAGE_SIZE,
-                c"%lld,%lld,%lld,%lld\n".as_char_ptr(),
-                value,
-                param.values[1].load(Relaxed),
-                param.values[2].load(Relaxed),
-                param.values[3].load(Relaxed),
-            ),
-            _ => bindings::scnprintf(buffer, bindings::PAGE_SIZE, c"%lld\n".as_char_ptr(), value),
-        }
+    let shown = match (&param.allowed, value.0[0]) {
+        (Allowed::Switch, 0) => text.write_str("N"),
+        (Allowed::Switch, _) => text.write_str("Y"),
+        (allowed, _) => allowed.show(value, &mut text),
+    };
+    match shown.and_then(|()| text.write_str("\n")) {
+        Ok(()) => c_int::try_from(text.bytes_written()).unwrap_or(0),
+        Err(_) => 0,
     }
 }
 

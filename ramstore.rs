@@ -137,6 +137,58 @@ impl RamStore {
         Ok(())
     }
 
+    /// Makes it smaller, in MiB, and gives what is cut off: its memory can go at any time.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; then the store is as it was.
+    pub(crate) fn shrink(&mut self, mib: usize) -> Result<Self> {
+        let cut = self.chunks.len().saturating_sub(mib);
+        let mut chunks = KVVec::with_capacity(cut, GFP_KERNEL)?;
+        while self.chunks.len() > mib {
+            let Some(chunk) = self.chunks.pop() else {
+                break;
+            };
+            chunks.push_within_capacity(chunk)?;
+        }
+        Ok(Self { chunks })
+    }
+
+    /// The size in MiB.
+    pub(crate) fn mib(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Copies `len` bytes from `other_position` of another store to `position` of this one.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` where either ends; what comes before that is copied.
+    pub(crate) fn copy_from(
+        &self,
+        position: u64,
+        other: &Self,
+        other_position: u64,
+        len: usize,
+    ) -> Result {
+        let mut from = other_position;
+        let mut result = Ok(());
+        self.for_each_piece(position, len, |mut at, len| {
+            let copied = other.for_each_piece(from, len, |source, len| {
+                // SAFETY: Both have `len` bytes there; `memmove` takes any two. All pieces together are as long as
+                // the outer one.
+                unsafe {
+                    bindings::memmove(at.cast(), source.cast(), len);
+                    at = at.add(len);
+                }
+            });
+            result = result.and(copied);
+            // CAST: `u64` is as wide as `usize`.
+            from = from.wrapping_add(len as u64);
+        })?;
+        result
+    }
+
     /// Copies from `position` on into `segments`.
     ///
     /// # Errors

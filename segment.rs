@@ -58,9 +58,30 @@ impl Segment<'_> {
         self.len
     }
 
+    /// Its first `len` bytes, or all if it has no more.
+    pub(crate) fn first(self, len: usize) -> Self {
+        // INVARIANT: They are part of what was valid.
+        Self {
+            len: self.len.min(len),
+            ..self
+        }
+    }
+
     /// The first byte; valid for reads and writes of [`Segment::len`] bytes.
     #[inline(always)]
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.start
     }
+}
+
+/// The first `len` bytes of a request's segments.
+pub(crate) fn first_bytes<'rq>(
+    segments: impl Iterator<Item = Segment<'rq>>,
+    len: usize,
+) -> impl Iterator<Item = Segment<'rq>> {
+    segments.scan(len, |left, segment| {
+        let segment = segment.first(*left);
+        *left -= segment.len();
+        (segment.len() != 0).then_some(segment)
+    })
 }

@@ -55,6 +55,12 @@ pub(crate) fn online_cpus() -> u32 {
     unsafe { bindings::blk_mq_num_online_queues(0) }
 }
 
+/// The number of NUMA nodes that are online.
+pub(crate) fn online_nodes() -> u32 {
+    // SAFETY: The function only counts nodes.
+    unsafe { bindings::rnullblk_online_nodes() }
+}
+
 /// How many hardware queues there are of each kind. A kind with none is served by the default
 /// queues; but without poll queues nothing is polled.
 ///

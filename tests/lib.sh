@@ -20,6 +20,7 @@ TESTS=$(cd "$(dirname "$0")" && pwd)
 RNULLBLK_KO=${RNULLBLK_KO:-$TESTS/../rnullblk.ko}
 # shellcheck disable=SC2034 # for the tests
 DEBUGFS=/sys/kernel/debug/rnullblk
+CONFIG=/sys/kernel/config/rnullblk
 
 [ -r "$RNULLBLK_KO" ] || { echo "no module $RNULLBLK_KO" >&2; exit 1; }
 [ -r "${KTAP_HELPERS-}" ] || { echo "KTAP_HELPERS must name the kernel's ktap_helpers.sh" >&2; exit 1; }
@@ -35,6 +36,8 @@ LOG_MARK="rnullblk test: $(basename "$0") $$ starts"
 echo "$LOG_MARK" >/dev/kmsg
 
 mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
+modprobe configfs
+mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
 
 cleanup() {
     status=$?
@@ -106,13 +109,35 @@ load() {
 
 # unload: unloads the module if it is loaded. The device may be held for a moment, by udev for one.
 unload() {
-    ! is_loaded || wait_for 5 rmmod rnullblk
+    is_loaded || return 0
+    for description in "$CONFIG"/*/; do
+        [ ! -d "$description" ] || rmdir "$description"
+    done
+    wait_for 5 rmmod rnullblk
 }
 
 # reload [PARAMETER=VALUE...]
 reload() {
     unload
     load "$@"
+}
+
+# set_to NAME ATTRIBUTE VALUE: of a description below configfs. The error is the kernel's.
+set_to() { /bin/echo "$3" >"$CONFIG/$1/$2"; }
+
+# has NAME ATTRIBUTE VALUE: the description shows it.
+has() {
+    shown=$(cat "$CONFIG/$1/$2")
+    [ "$shown" = "$3" ] || {
+        echo "$1: $2 is '$shown', not '$3'"
+        return 1
+    }
+}
+
+# power NAME 1|0: and waits for the device node.
+power() {
+    set_to "$1" power "$2"
+    [ "$2" -eq 0 ] || wait_for 5 test -b "/dev/$1"
 }
 
 # wait_for SECONDS COMMAND...: until COMMAND succeeds; shows what it said last if it never does.
@@ -205,12 +230,12 @@ verified_io_until_done() { # verified_io_until_done FIO-OPTION...
 # writes_go_on [BEFORE]: there were more of them.
 writes_go_on() { [ "$(counter writes)" -gt "${1:-0}" ]; }
 
-# counter NAME [QUEUE]: a number of rblk0's table of counters, of one hardware queue or over all.
+# counter NAME [QUEUE [DEVICE]]: a number of rblk0's table of counters, of one hardware queue or over all.
 counter() {
     awk -v name="$1" -v queue="${2-}" '
         NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) column = i; next }
         queue == "" || $1 == queue { sum += $column }
-        END { if (!column) exit 1; printf "%d\n", sum }' "$DEBUGFS/rblk0/queues"
+        END { if (!column) exit 1; printf "%d\n", sum }' "$DEBUGFS/${3:-rblk0}/queues"
 }
 
 # mount_dir [NAME]: prints a directory to mount something on; it is unmounted at the end.

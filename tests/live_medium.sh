@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # A disk grows while it is used, and keeps what it has; one that turns read-only changes no byte more. User
 # space is told of both.
-plan 13
+plan 16
 
 expect_log 'I/O error, dev rblk0|Buffer I/O error on dev(ice)? rblk0|lost async page write'
 expect_log 'EXT4-fs.*rblk0|JBD2:.*rblk0|Aborting journal on device rblk0'
@@ -29,7 +29,7 @@ while True:
 ' "$@"
 }
 
-set_to() { echo "$2" >"$DISK/$1"; } # set_to FILE VALUE
+set_file() { echo "$2" >"$DISK/$1"; } # set_file FILE VALUE
 
 has_mib() { # has_mib MIB: everywhere
     [ "$(cat "$DISK/size")" -eq "$1" ]
@@ -55,7 +55,7 @@ keeps_its_data() {
 }
 
 same_size() {
-    set_to size 20
+    set_file size 20
     has_mib 20
 }
 
@@ -66,20 +66,73 @@ refuses() { # refuses ERROR VALUE FILE
 }
 
 bad_sizes() {
-    for value in 0 19 -1 9223372036854775807 18446744073709551616 many '' '20 20'; do
-        refuses "Invalid argument|Cannot allocate memory" "$value" size
+    for value in 0 -1 9223372036854775807 18446744073709551616 many '' '20 20' '0 force'; do
+        refuses "Invalid argument|Cannot allocate memory|out of range" "$value" size
     done
-    log_has 'rnullblk: size=19 refused: allowed is 20 to [0-9]+$'
+    log_has 'rnullblk: rblk0: size=0 refused: allowed is 1 to [0-9]+$'
     refuses "Cannot allocate memory" 1000000 size
-    log_has 'rnullblk: size=1000000 refused: allowed is 20 to [0-9]+$'
+    log_has 'rnullblk: rblk0: size=1000000 refused: allowed is 1 to [0-9]+$'
     has_mib 20
+}
+
+# Not while it is open, unless forced; what stays is as it was, and what comes again is zero.
+shrinks() {
+    load size=20
+    fill 20
+    exec 5</dev/rblk0
+    refuses "Device or resource busy" 10 size
+    log_has "rnullblk: rblk0: size=10 refused: allowed is 20 and more while it is open, or '10 force'"
+    exec 5<&-
+    tells_user_space RESIZE=1 sh -c "echo 10 >$DISK/size"
+    has_mib 10
+    cmp -n $((10 << 20)) /dev/rblk0 "$RAM/noise"
+    exec 5</dev/rblk0
+    set_file size "3 force"
+    has_mib 3
+    exec 5<&-
+    set_file size 20
+    has_mib 20
+    cmp -n $((3 << 20)) /dev/rblk0 "$RAM/noise"
+    cmp -n $((17 << 20)) -i $((3 << 20)):0 /dev/rblk0 /dev/zero
+}
+
+gives_memory_back() {
+    reload size=256
+    before=$(used_kib)
+    set_file size 1
+    after=$(used_kib)
+    echo "before $before KiB, after $after KiB"
+    [ $((before - after)) -gt $((200 << 10)) ]
+}
+
+load_until_done() {
+    while [ ! -e "$WORK/done" ]; do
+        fio --name=load --filename=/dev/rblk0 --direct=1 --ioengine=libaio --iodepth=32 --numjobs=2 --thread \
+            --rw=randrw --bs=4k --randseed="$seed" --norandommap --time_based --runtime=60 >"$WORK/fio.log" 2>&1 || true
+    done
+}
+
+# I/O beyond the new end fails, and nothing else happens to it.
+shrink_under_load() {
+    reload size=32
+    rm -f "$WORK/done"
+    load_until_done &
+    load_pid=$!
+    trap 'touch "$WORK/done"; wait "$load_pid"' EXIT # of this check
+    wait_for 20 writes_go_on 500
+    for mib in 16 32 1 24 8; do
+        set_file size "$mib force"
+        before=$(counter writes)
+        wait_for 20 writes_go_on "$before"
+    done
+    has_mib 8
 }
 
 # Requests wait for each growth, and then go on.
 grow_16_times() {
     for mib in $(seq 33 48); do
         before=$(counter writes)
-        set_to size "$mib"
+        set_file size "$mib"
         wait_for 20 writes_go_on "$before"
     done
 }
@@ -104,7 +157,7 @@ file_system_grows() {
     noise 8 >"$MNT/file"
     cp "$MNT/file" "$RAM/file"
     free_before=$(stat -f -c %f "$MNT")
-    set_to size 48
+    set_file size 48
     resize2fs /dev/rblk0
     [ $(($(stat -f -c %f "$MNT") - free_before)) -gt $((20 << 20 >> 12)) ]
     noise 20 >"$MNT/more"
@@ -117,7 +170,7 @@ file_system_grows() {
 
 without_memory() {
     reload size=16 memory_backed=0
-    set_to size 8388608 # 8 TiB
+    set_file size 8388608 # 8 TiB
     has_mib 8388608
     dd if=/dev/zero of=/dev/rblk0 bs=4096 seek=$(((8388608 << 8) - 1)) count=1 oflag=direct conv=notrunc
     [ "$(counter errors)" -eq 0 ]
@@ -158,7 +211,7 @@ read_only_under_load() { # read_only_under_load PARAMETER=VALUE...
             --rw=randwrite --bs=4k --randseed="$seed" --norandommap --time_based --runtime=60 >"$WORK/fio.log" 2>&1 &
         fio_pid=$!
         wait_for 20 writes_go_on $(($(counter writes) + 500))
-        set_to read_only 1
+        set_file read_only 1
         dd if=/dev/rblk0 of="$RAM/at-once" bs=1M iflag=direct status=none
         if wait "$fio_pid"; then
             echo "no write failed"
@@ -167,7 +220,7 @@ read_only_under_load() { # read_only_under_load PARAMETER=VALUE...
         dd if=/dev/rblk0 of="$RAM/later" bs=1M iflag=direct status=none
         cmp "$RAM/at-once" "$RAM/later"
         fails_with differ cmp "$RAM/at-once" "$RAM/noise"
-        set_to read_only 0
+        set_file read_only 0
     done
 }
 
@@ -178,7 +231,7 @@ file_system_writes_nothing() {
     mount /dev/rblk0 "$MNT"
     noise 1 >"$MNT/file"
     sync -f "$MNT"
-    set_to read_only 1
+    set_file read_only 1
     dd if=/dev/rblk0 of="$RAM/before" bs=1M iflag=direct status=none
     fails_with "Input/output error|Read-only" dd if=/dev/zero of="$MNT/more" bs=64k count=4 conv=fsync
     umount "$MNT"
@@ -200,7 +253,7 @@ at_load() {
 }
 
 after_it_was_pulled_out() {
-    set_to pull_out 1
+    set_file pull_out 1
     for mib in 0 1 8; do
         fails_with "No such device" sh -c "/bin/echo $mib >$DISK/size"
     done
@@ -209,7 +262,11 @@ after_it_was_pulled_out() {
 
 check "it keeps its data, and the rest reads as zeroes" keeps_its_data
 check "the size that it has is no change" same_size
-check "a smaller size, a senseless one and one beyond memory are refused" bad_sizes
+check "a senseless size and one beyond memory are refused" bad_sizes
+unload
+check "it shrinks when it is closed, and by force" shrinks
+check "its memory is given back" gives_memory_back
+check "it shrinks under load by force" shrink_under_load
 check "16 times under load, all of it verified" under_load
 check "also with answers to come" under_load irqmode=2
 check "and polled" under_load poll_queues=2 -- --ioengine=io_uring --hipri

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # The module loads, unloads, and gives back all memory it took, fifty times over.
-plan 4
+plan 5
 
 cycle() { # cycle TIMES
     for _ in $(seq "$1"); do
@@ -21,8 +21,25 @@ memory_is_back() {
     [ $((after - before)) -lt 200 ]
 }
 
+# insmod, unlike modprobe, loads nothing else: the devices of the parameters are there all the same.
+without_configfs() {
+    umount /sys/kernel/config
+    rmmod configfs
+    load size=4 nr_devices=2
+    log_has 'rnullblk: without configfs: for devices at run time, modprobe configfs and load this again'
+    dd if=/dev/zero of=/dev/rblk1 bs=1M count=4 oflag=direct status=none
+    unload
+    modprobe configfs
+    mount -t configfs configfs /sys/kernel/config
+    load nr_devices=0
+    [ -e "$CONFIG/features" ]
+    fails_with "in use" rmmod configfs
+    unload
+}
+
 check "the module loads" load
 check "its devices are there" test -b /dev/rblk0
 check "it unloads, and its devices go" sh -c 'rmmod rnullblk && test ! -e /dev/rblk0'
+check "it does without configfs" without_configfs
 check "50 times loaded and unloaded, memory is back where it was" memory_is_back
 finish

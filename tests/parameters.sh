@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # Good parameters are in force and shown; bad ones are refused with a reason, and leave nothing.
-plan 27
+plan 29
 
 PAGE_SIZE=$(getconf PAGESIZE)
 SIZE_RANGE="1 to 8796093022207"
 BLOCKSIZE_RANGE="a power of two, 512 to $PAGE_SIZE"
-NODE_RANGE="-1 to 1023"
+NODE_RANGE="-1 (any), or a node that has memory"
+SECTORS_RANGE="0, or $((PAGE_SIZE / 512)) to 2147483647"
 COUNT_RANGE="0 to 2147483647"
 NANOSECONDS_RANGE="0 to 9223372036854775807"
 FAULT="interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
@@ -16,10 +17,10 @@ possible_cpus=$(getconf _NPROCESSORS_CONF)
 online_cpus=$(getconf _NPROCESSORS_ONLN)
 
 # Every parameter with its default. Switches and faults are told from the others by how they are shown.
-DEFAULTS="nr_devices=1 size=256 blocksize=512 submit_queues=0 read_queues=0 poll_queues=0
-    hw_queue_depth=128 home_node=-1 memory_backed=Y discard=Y write_cache=N rotational=N read_only=N
-    removable=N virt_boundary=N
-    max_sectors=0 irqmode=0 completion_nsec=10000 no_sched=Y blocking=N shared_tags=N shared_tag_bitmap=N
+DEFAULTS="nr_devices=1 size=256 blocksize=512 submit_queues=0 read_queues=0 poll_queues=0 use_per_node_hctx=N
+    hw_queue_depth=128 home_node=-1 memory_backed=Y discard=Y write_zeroes=Y cache_size=0 write_cache=N fua=Y
+    rotational=N read_only=N removable=N virt_boundary=N max_sectors=0 irqmode=0 completion_nsec=10000 mbps=0
+    no_sched=Y blocking=N shared_tags=N shared_tag_bitmap=N badblocks_once=N badblocks_partial_io=N
     timeout_inject=0,0,0,0 timeout_retry=N requeue_inject=0,0,0,0 init_hctx_fault_inject=0,0,0,0
     fault_seed=0"
 
@@ -191,8 +192,7 @@ no_such_node() {
     nodes=$(find /sys/devices/system/node -maxdepth 1 -name 'node[0-9]*' | wc -l)
     for node in "$nodes" 1023; do
         fails_saying "Invalid parameters" "home_node=$node"
-        echo "home_node=$node refused: allowed is -1 (any), or a node that has memory" |
-            diff - "$WORK/said"
+        echo "home_node=$node refused: allowed is $NODE_RANGE" | diff - "$WORK/said"
     done
 }
 
@@ -224,7 +224,7 @@ shorter_than_a_page() {
     page_sectors=$((PAGE_SIZE / 512))
     for sectors in 1 $((page_sectors - 1)); do
         fails_saying "Invalid parameters" "max_sectors=$sectors"
-        echo "max_sectors=$sectors refused: allowed is 0, or at least $page_sectors" | diff - "$WORK/said"
+        echo "max_sectors=$sectors refused: allowed is $SECTORS_RANGE" | diff - "$WORK/said"
     done
 }
 
@@ -237,7 +237,9 @@ bad_among_good() {
 out_of_memory() { # out_of_memory MIB DEVICES
     fails_saying "Cannot allocate memory" "size=$1" "nr_devices=$2"
     [ "$(wc -l <"$WORK/said")" -eq 1 ]
-    grep -qE "^size=$1 refused: allowed is at most [0-9]+ MiB for all $2 devices together, the memory that is available now$" \
+    all=" for all $2 devices together"
+    [ "$2" -gt 1 ] || all=
+    grep -qE "^size=$1 refused: allowed is at most [0-9]+ MiB$all, the memory that is available now$" \
         "$WORK/said"
 }
 
@@ -281,11 +283,12 @@ check "modinfo lists every parameter with its default" modinfo_lists_all
 check "the defaults are in force, and read-only" defaults_are_in_force
 check "the smallest values are" accepts \
     nr_devices=1 size=1 blocksize=512 submit_queues=1 read_queues=0 poll_queues=0 hw_queue_depth=1 \
-    home_node=-1 max_sectors=0 irqmode=0 completion_nsec=0 fault_seed=0
+    home_node=-1 cache_size=0 max_sectors=0 irqmode=0 completion_nsec=0 mbps=0 fault_seed=0
 check "the largest values are" accepts \
     size=8796093022207 "blocksize=$PAGE_SIZE" "submit_queues=$possible_cpus" \
     "read_queues=$possible_cpus" "poll_queues=$possible_cpus" hw_queue_depth=10240 home_node=0 \
     memory_backed=N max_sectors=2147483647 irqmode=2 completion_nsec=9223372036854775807 \
+    mbps=2147483647 \
     fault_seed=9223372036854775807
 check "hexadecimal values are" hexadecimal
 check "no device at all is legal" no_device
@@ -301,8 +304,10 @@ check "the shortest max_sectors is a page" accepts size=1 "max_sectors=$((PAGE_S
         =0 =-512 =1 =256 =511 =513 =1000 =4095 =8192 =65536 =9223372036854775807 $NO_NUMBERS
     check "bad submit_queues" refuses submit_queues "0 to 2147483647" =-1 =2147483648 $NO_NUMBERS
     check "bad hw_queue_depth" refuses hw_queue_depth "1 to 10240" =0 =-1 =10241 =65537 $NO_NUMBERS
-    check "bad numbers of read and poll queues, and of sectors" refuses_each \
-        "read_queues poll_queues max_sectors" "$COUNT_RANGE" =-1 =2147483648 $NO_NUMBERS
+    check "bad numbers of read and poll queues, and of MiB" refuses_each \
+        "read_queues poll_queues mbps" "$COUNT_RANGE" =-1 =2147483648 $NO_NUMBERS
+    check "bad max_sectors" refuses max_sectors "$SECTORS_RANGE" =-1 =2147483648 $NO_NUMBERS
+    check "bad cache_size" refuses cache_size "0 to 1048576" =-1 =1048577 $NO_NUMBERS
     check "bad irqmode" refuses irqmode "0 to 2" =-1 =3 =4294967296 $NO_NUMBERS
     check "bad times and seeds" refuses_each \
         "completion_nsec fault_seed" "$NANOSECONDS_RANGE" =-1 $NO_NUMBERS

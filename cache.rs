@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A volatile write cache: what is written can be read at once, but it is lost with the power, unless it was
+//! flushed, written with FUA, or pushed out by later writes.
+//!
+//! It is kept the other way round: the store has what was written last, so that reading costs nothing, and
+//! the cache has what the store would be without power. Power off puts that back.
+
+#![forbid(unsafe_code)]
+
+use crate::ramstore::RamStore;
+use kernel::{
+    new_spinlock,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::SpinLock, //
+};
+
+const PAGES_PER_MIB: usize = (1 << 20) / PAGE_SIZE;
+
+/// The cache of a disk.
+///
+/// A writer that notes a page and writes it does so in two steps. A flush between these makes the page durable
+/// before it is written, which a cache may do at any time.
+#[pin_data]
+pub(crate) struct WriteCache {
+    /// The durable content of the pages in the cache, a slot for each.
+    durable: RamStore,
+    #[pin]
+    pages: SpinLock<Pages>,
+}
+
+struct Pages {
+    /// For each page of the disk a slot, which may be another page's by now.
+    slot_of: KVVec<u32>,
+    slots: KVVec<Slot>,
+    /// The slot that was taken first: the next one to be taken.
+    oldest: usize,
+    /// Counts the flushes. What was noted before the last one is durable.
+    flushes: u64,
+}
+
+struct Slot {
+    page: usize,
+    /// The flushes before it was noted, and one; 0: never.
+    noted: u64,
+}
+
+impl Pages {
+    fn slot_of(&self, page: usize) -> Option<usize> {
+        // CAST: `usize` is at least as wide as `u32`.
+        let index = *self.slot_of.get(page)? as usize;
+        let slot = self.slots.get(index)?;
+        (slot.page == page && slot.noted == self.flushes.wrapping_add(1)).then_some(index)
+    }
+
+    /// Gives the page a slot. The page that had it becomes durable.
+    fn note(&mut self, page: usize) -> Option<usize> {
+        let index = self.oldest;
+        *self.slot_of.get_mut(page)? = u32::try_from(index).ok()?;
+        *self.slots.get_mut(index)? = Slot {
+            page,
+            noted: self.flushes.wrapping_add(1),
+        };
+        self.oldest = index.wrapping_add(1);
+        if self.oldest >= self.slots.len() {
+            self.oldest = 0;
+        }
+        Some(index)
+    }
+}
+
+impl WriteCache {
+    /// A cache of `mib` MiB (at least 1) for a disk of `disk_mib` MiB. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINTR` if the task is to end; `EOVERFLOW` for more than the numbers of pages can count.
+    pub(crate) fn new(mib: usize, disk_mib: usize, node: i32) -> Result<Pin<KBox<Self>>> {
+        let pages_of = |mib: usize| mib.checked_mul(PAGES_PER_MIB).ok_or(EOVERFLOW);
+        let mut slots = KVVec::new();
+        for _ in 0..u32::try_from(pages_of(mib)?)? {
+            slots.push(Slot { page: 0, noted: 0 }, GFP_KERNEL)?;
+        }
+        let pages = Pages {
+            slot_of: KVVec::from_elem(0, pages_of(disk_mib)?, GFP_KERNEL)?,
+            slots,
+            oldest: 0,
+            flushes: 0,
+        };
+        let durable = RamStore::new(mib, node)?;
+        let init = try_pin_init!(Self {
+            durable,
+            pages <- new_spinlock!(pages),
+        }? Error);
+        KBox::pin_init(init, GFP_KERNEL)
+    }
+
+    /// The `len` bytes from `position` on are about to be written.
+    pub(crate) fn before_write(&self, store: &RamStore, position: u64, len: usize) -> Result {
+        for_each_page(position, len, |page, _, _| {
+            let mut pages = self.pages.lock();
+            if pages.slot_of(page).is_some() {
+                return Ok(());
+            }
+            let slot = pages.note(page).ok_or(EIO)?;
+            self.durable
+                .copy_from(start_of(slot), store, start_of(page), PAGE_SIZE)
+        })
+    }
+
+    /// The `len` bytes from `position` on were written, and are to be durable.
+    pub(crate) fn after_durable_write(
+        &self,
+        store: &RamStore,
+        position: u64,
+        len: usize,
+    ) -> Result {
+        for_each_page(position, len, |page, offset, len| {
+            let pages = self.pages.lock();
+            let Some(slot) = pages.slot_of(page) else {
+                return Ok(());
+            };
+            // CAST: `u64` is as wide as `usize`.
+            let offset = offset as u64;
+            let position = start_of(page).wrapping_add(offset);
+            self.durable
+                .copy_from(start_of(slot).wrapping_add(offset), store, position, len)
+        })
+    }
+
+    /// All that was written is durable.
+    pub(crate) fn flush(&self) {
+        let mut pages = self.pages.lock();
+        pages.flushes = pages.flushes.wrapping_add(1);
+    }
+
+    /// The power is off: puts into the store what is durable. Nobody uses the store.
+    pub(crate) fn lose(&self, store: &RamStore) {
+        let pages = self.pages.lock();
+        for (index, slot) in pages.slots.iter().enumerate() {
+            if pages.slot_of(slot.page) == Some(index) {
+                // A page of the cache is one of the disk, so there is no error.
+                let _ = store.copy_from(
+                    start_of(slot.page),
+                    &self.durable,
+                    start_of(index),
+                    PAGE_SIZE,
+                );
+            }
+        }
+    }
+}
+
+fn start_of(page: usize) -> u64 {
+    // CAST: `u64` is as wide as `usize`.
+    (page as u64).wrapping_mul(PAGE_SIZE as u64)
+}
+
+/// Calls `f` with the number of each page that the range touches, and the part of it, by offset and length.
+fn for_each_page(
+    position: u64,
+    len: usize,
+    mut f: impl FnMut(usize, usize, usize) -> Result,
+) -> Result {
+    let mut position = usize::try_from(position)?;
+    let mut left = len;
+    while left != 0 {
+        let offset = position % PAGE_SIZE;
+        let part = left.min(PAGE_SIZE - offset);
+        f(position / PAGE_SIZE, offset, part)?;
+        left -= part;
+        position = position.wrapping_add(part);
+    }
+    Ok(())
+}

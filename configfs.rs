@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The control plane below `/sys/kernel/config/rnullblk`: `mkdir NAME` makes the description of a device, its
+//! attributes say what the device shall be, `power` makes `/dev/NAME` and removes it, `rmdir NAME` ends all.
+//!
+//! Names and meanings are null_blk's where the thing is the same. Everything of the subsystem as a whole is in
+//! [`registry`], because kernel 7.2 gives a subsystem's callbacks a wrong pointer to its data.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    badblocks, compat,
+    medium::Kept,
+    power::{
+        Powered,
+        Prepared, //
+    },
+    registry::{
+        self,
+        Index, //
+    },
+    settings::{
+        self,
+        Settings,
+        BADBLOCKS,
+        INDEX,
+        OTHER_ATTRIBUTES,
+        POWER,
+        QUEUE_MODE,
+        SETTINGS, //
+    },
+    values::Allowed,
+};
+use core::ops::RangeInclusive;
+use kernel::{
+    configfs::{
+        AttributeOperations,
+        Group,
+        GroupOperations,
+        Subsystem, //
+    },
+    fmt::{
+        self,
+        Write, //
+    },
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    str::{
+        CString,
+        Formatter, //
+    },
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+
+/// The longest name of a disk in bytes.
+const MAX_NAME_LEN: usize = 31;
+
+/// The one mode that null_blk still has: blk-mq.
+const QUEUE_MODE_MQ: i64 = 2;
+
+/// The subsystem `rnullblk`. It has no data of its own.
+pub(crate) struct Root;
+
+/// The subsystem as it is registered. Dropping it removes it; there are no descriptions any more then, because
+/// each one holds the module.
+pub(crate) type Registered = Pin<KBox<Subsystem<Root>>>;
+
+/// Registers the subsystem, if configfs is there; otherwise there are only the devices of the module's parameters.
+///
+/// # Errors
+///
+/// `ENOMEM`, `EEXIST`.
+pub(crate) fn register() -> Result<Option<Registered>> {
+    if !compat::has_configfs() {
+        pr_info!(
+            "without configfs: for devices at run time, modprobe configfs and load this again\n"
+        );
+        return Ok(None);
+    }
+    let root_attributes = kernel::configfs_attrs! {
+        container: Subsystem<Root>,
+        data: Root,
+        child: Description,
+        attributes: [
+            features: 0,
+        ],
+    };
+    KBox::pin_init(
+        Subsystem::new(c"rnullblk", root_attributes, Ok(Root)),
+        GFP_KERNEL,
+    )
+    .map(Some)
+}
+
+#[vtable]
+impl AttributeOperations<0> for Root {
+    type Data = Root;
+
+    fn show(_root: &Root, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
+        let names = SETTINGS.iter().map(|setting| setting.name());
+        write(page, |f| {
+            let names = Iterator::chain(names, OTHER_ATTRIBUTES.iter().copied());
+            for (i, name) in names.enumerate() {
+                let comma = if i == 0 { "" } else { "," };
+                f.write_fmt(fmt!("{comma}{name}"))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[vtable]
+impl GroupOperations for Root {
+    type Child = Description;
+
+    fn make_group(&self, name: &CStr) -> Result<impl PinInit<Group<Description>, Error>> {
+        if name.to_bytes().len() > MAX_NAME_LEN {
+            return Err(ENAMETOOLONG);
+        }
+        if registry::is_made_at_load(name) {
+            return Err(EEXIST);
+        }
+        Ok(Group::new(
+            CString::try_from(name)?,
+            settings::attributes(),
+            Description::new(name)?,
+        ))
+    }
+}
+
+/// What a device shall be, and the device while its power is on.
+#[pin_data]
+pub(crate) struct Description {
+    name: CString,
+    kept: Arc<Kept>,
+    #[pin]
+    state: Mutex<State>,
+}
+
+struct State {
+    settings: Settings,
+    powered: Option<Powered>,
+}
+
+impl Description {
+    fn new(name: &CStr) -> Result<impl PinInit<Self, Error>> {
+        let name = CString::try_from(name)?;
+        Ok(try_pin_init!(Self {
+            name,
+            kept: Kept::new()?,
+            state <- new_mutex!(State {
+                settings: Settings::from_parameters(),
+                powered: None,
+            }),
+        }? Error))
+    }
+
+    fn set_power(&self, on: bool) -> Result {
+        let mut state = self.state.lock();
+        if !on {
+            state.look();
+            state.powered = None;
+            return Ok(());
+        }
+        if state.powered.is_some() {
+            return Ok(());
+        }
+        let name = CString::try_from(&*self.name)?;
+        state
+            .settings
+            .check_memory(Some(&name), 1, Some(&self.kept))?;
+        let index = Index::take()?;
+        let prepared = Prepared::new(name, &state.settings, &self.kept, index)?;
+        state.powered = Some(prepared.add()?);
+        Ok(())
+    }
+
+    /// `+FIRST-LAST` adds bad sectors, `-FIRST-LAST` clears them.
+    fn change_bad_blocks(&self, text: &CStr) -> Result {
+        let state = self.state.lock();
+        let change = |text: &CStr| -> Result {
+            let text = text.to_str().map_err(|_| EINVAL)?;
+            match text.split_at_checked(1) {
+                Some(("+", range)) => self.kept.bad_blocks.add(parse_range(range)?),
+                Some(("-", range)) => self.kept.bad_blocks.clear(parse_range(range)?),
+                _ => Err(EINVAL),
+            }
+        };
+        change(text).inspect_err(|error| {
+            let what = match *error {
+                ENOSPC => "what fits into a list of 512 ranges",
+                _ => "+FIRST-LAST or -FIRST-LAST, sectors from 0 to 2^54-1",
+            };
+            settings::log_refused(Some(&self.name), c"badblocks", &text, fmt!("{what}"));
+        })?;
+        if let Some(powered) = &state.powered {
+            powered.disk().look_for_detours();
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Notes what the device is by now.
+    fn look(&mut self) {
+        if let Some(powered) = &self.powered {
+            self.settings.look_at(powered.disk());
+        }
+    }
+}
+
+fn parse_range(text: &str) -> Result<RangeInclusive<u64>> {
+    let (first, last) = text.split_once('-').ok_or(EINVAL)?;
+    let number = |text: &str| text.trim().parse().map_err(|_| EINVAL);
+    let (first, last) = (number(first)?, number(last)?);
+    if last > badblocks::MAX_SECTOR {
+        return Err(ERANGE);
+    }
+    Ok(first..=last)
+}
+
+/// The attributes: the settings by their numbers, and the others.
+#[vtable]
+impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
+    type Data = Description;
+
+    fn show(description: &Description, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
+        let mut state = description.state.lock();
+        match NUMBER {
+            POWER => write(page, |f| {
+                f.write_fmt(fmt!("{}", u8::from(state.powered.is_some())))
+            }),
+            INDEX => write(page, |f| {
+                let index = state.powered.as_ref().map_or(0, Powered::index);
+                f.write_fmt(fmt!("{index}"))
+            }),
+            BADBLOCKS => Ok(description.kept.bad_blocks.show(page)),
+            QUEUE_MODE => write(page, |f| f.write_fmt(fmt!("{QUEUE_MODE_MQ}"))),
+            _ => {
+                let number = usize::try_from(NUMBER)?;
+                let setting = SETTINGS.get(number).ok_or(ENOENT)?;
+                state.look();
+                let value = state.settings.value(number);
+                write(page, |f| setting.show(value, f))
+            }
+        }
+    }
+
+    fn store(description: &Description, page: &[u8]) -> Result {
+        let mut buffer = [0; 128];
+        let text = copy_text(page, &mut buffer)?;
+        let name = &description.name;
+        let parse = |setting: &CStr, allowed: Allowed| {
+            allowed.parse(text).inspect_err(|_| {
+                settings::log_refused(Some(name), setting, &text, fmt!("{allowed}"))
+            })
+        };
+        match NUMBER {
+            POWER => {
+                let on = parse(c"power", Allowed::Switch)?;
+                description.set_power(on != 0.into())
+            }
+            // The driver counts.
+            INDEX => Err(EPERM),
+            BADBLOCKS => description.change_bad_blocks(text),
+            QUEUE_MODE => {
+                parse(c"queue_mode", Allowed::Range(QUEUE_MODE_MQ, QUEUE_MODE_MQ)).map(|_| ())
+            }
+            _ => {
+                let State { settings, powered } = &mut *description.state.lock();
+                let disk = powered.as_ref().map(Powered::disk);
+                settings.change(usize::try_from(NUMBER)?, text, name, disk)
+            }
+        }
+    }
+}
+
+/// Writes a line, and gives its length.
+fn write(
+    page: &mut [u8; PAGE_SIZE],
+    f: impl FnOnce(&mut Formatter<'_>) -> fmt::Result,
+) -> Result<usize> {
+    let mut line = Formatter::new(page);
+    f(&mut line)
+        .and_then(|()| line.write_str("\n"))
+        .map_err(|_| ENOBUFS)?;
+    Ok(line.bytes_written())
+}
+
+/// What a user wrote, without the space around it.
+fn copy_text<'a>(page: &[u8], buffer: &'a mut [u8; 128]) -> Result<&'a CStr> {
+    let text = page.trim_ascii();
+    let end = text.len();
+    buffer.get_mut(..end).ok_or(EINVAL)?.copy_from_slice(text);
+    let with_nul = buffer.get(..=end).ok_or(EINVAL)?;
+    CStr::from_bytes_with_nul(with_nul).map_err(|_| EINVAL)
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a RAM disk has under its requests: how large it is, what it may do, its memory and its cache. And what
+//! of that stays when the disk goes.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    badblocks::BadBlocks,
+    cache::WriteCache,
+    device::{
+        Config,
+        RamDiskOperations,
+        SECTORS_PER_MIB, //
+    },
+    limits::SECTOR_SHIFT,
+    ramstore::{
+        Growth,
+        RamStore, //
+    },
+    request::{
+        Operation,
+        Request,
+        Status, //
+    },
+    segment::{
+        self,
+        Segment, //
+    },
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+
+/// What of a RAM disk stays while its power is off.
+#[pin_data]
+pub(crate) struct Kept {
+    pub(crate) bad_blocks: BadBlocks,
+    #[pin]
+    store: Mutex<Option<RamStore>>,
+}
+
+impl Kept {
+    /// Nothing yet.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let init = try_pin_init!(Self {
+            bad_blocks: BadBlocks::new()?,
+            store <- new_mutex!(None),
+        }? Error);
+        Arc::pin_init(init, GFP_KERNEL)
+    }
+
+    /// How much memory it has.
+    pub(crate) fn mib(&self) -> u64 {
+        // CAST: `u64` is as wide as `usize`.
+        self.store.lock().as_ref().map_or(0, RamStore::mib) as u64
+    }
+}
+
+/// What a disk has under its requests. It changes while there are none.
+pub(crate) struct Medium {
+    capacity_sectors: u64,
+    read_only: bool,
+    discard: bool,
+    /// `None` if the disk is not backed by memory: it completes requests and moves no data.
+    store: Option<RamStore>,
+    /// `None` if what is written is durable at once.
+    cache: Option<Pin<KBox<WriteCache>>>,
+    /// Where the store goes when the disk does.
+    kept: Arc<Kept>,
+}
+
+/// What is needed to make a medium larger or smaller; allocated before requests have to wait, and what is left
+/// is freed when they need not any more.
+pub(crate) struct SizeChange {
+    growth: Option<Growth>,
+    cut: Option<RamStore>,
+    cache: Option<Pin<KBox<WriteCache>>>,
+}
+
+impl SizeChange {
+    /// Allocates it, for a store of `now_mib` that is to have `mib`. Errors as [`RamStore::new`].
+    pub(crate) fn prepare(now_mib: u64, mib: u64, cache_mib: u32, node: i32) -> Result<Self> {
+        let size = usize::try_from(mib)?;
+        Ok(Self {
+            growth: match mib.checked_sub(now_mib) {
+                None | Some(0) => None,
+                Some(more) => Some(RamStore::prepare_growth(
+                    usize::try_from(more)?,
+                    size,
+                    node,
+                )?),
+            },
+            cut: None,
+            cache: make_cache(cache_mib, size, node)?,
+        })
+    }
+}
+
+fn make_cache(cache_mib: u32, mib: usize, node: i32) -> Result<Option<Pin<KBox<WriteCache>>>> {
+    match usize::try_from(cache_mib)? {
+        0 => Ok(None),
+        cache_mib => WriteCache::new(cache_mib, mib, node).map(Some),
+    }
+}
+
+impl Medium {
+    /// Makes the medium of a new disk, with the data that is in `kept`.
+    pub(crate) fn new(config: &Config, kept: &Arc<Kept>) -> Result<Self> {
+        let (mib, node) = (usize::try_from(config.size_mib)?, config.home_node);
+        let mut medium = Self {
+            capacity_sectors: config.size_mib * SECTORS_PER_MIB,
+            read_only: config.read_only,
+            discard: config.discard,
+            store: None,
+            cache: None,
+            kept: kept.clone(),
+        };
+        // From here on whatever fails puts the store back, as it was.
+        medium.store = kept.store.lock().take();
+        if !config.memory_backed {
+            medium.store = None;
+            return Ok(medium);
+        }
+        medium.cache = make_cache(config.cache_mib, mib, node)?;
+        if let Some(store) = &mut medium.store {
+            match mib.checked_sub(store.mib()) {
+                Some(0) => (),
+                Some(more) => store.grow(&mut RamStore::prepare_growth(more, mib, node)?)?,
+                None => drop(store.shrink(mib)?),
+            }
+        } else {
+            medium.store = Some(RamStore::new(mib, node)?);
+        }
+        Ok(medium)
+    }
+
+    /// The capacity in sectors of 512 bytes.
+    pub(crate) fn capacity_sectors(&self) -> u64 {
+        self.capacity_sectors
+    }
+
+    /// Forbids or allows writing.
+    pub(crate) fn set_read_only(&mut self, yes: bool) {
+        self.read_only = yes;
+    }
+
+    /// Makes it larger or smaller, from `now_mib` to `mib`. All that was written becomes durable.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it has not `now_mib` MiB any more, `ENOMEM`; then it is as it was.
+    pub(crate) fn resize(
+        &mut self,
+        now_mib: u64,
+        mib: u64,
+        change: Option<&mut SizeChange>,
+    ) -> Result {
+        if self.capacity_sectors != now_mib * SECTORS_PER_MIB {
+            return Err(EBUSY);
+        }
+        if let (Some(store), Some(change)) = (&mut self.store, change) {
+            match &mut change.growth {
+                Some(growth) => store.grow(growth)?,
+                None => change.cut = Some(store.shrink(usize::try_from(mib)?)?),
+            }
+            core::mem::swap(&mut self.cache, &mut change.cache);
+        }
+        self.capacity_sectors = mib * SECTORS_PER_MIB;
+        Ok(())
+    }
+
+    /// Moves the data of a request.
+    #[inline(always)]
+    pub(crate) fn serve(&self, rq: &Request<RamDiskOperations>, operation: Operation) -> Status {
+        self.move_data(operation, rq.sector(), rq.bytes(), || rq.segments())
+    }
+
+    #[inline(always)]
+    fn move_data<'rq, I: Iterator<Item = Segment<'rq>>>(
+        &self,
+        operation: Operation,
+        sector: u64,
+        bytes: u32,
+        segments: impl FnOnce() -> I,
+    ) -> Status {
+        match operation {
+            Operation::Read => self.with_store(sector, bytes, |store, position, _| {
+                store.read(position, segments())
+            }),
+            // Without a cache each write is where it stays when it ends, so there is nothing to flush, and FUA
+            // comes for free.
+            Operation::Flush => Status::OK,
+            Operation::Write | Operation::Discard | Operation::WriteZeroes if self.read_only => {
+                Status::IOERR
+            }
+            Operation::Write => self.with_store(sector, bytes, |store, position, _| {
+                store.write(position, segments())
+            }),
+            Operation::Discard if self.discard => self.with_store(sector, bytes, RamStore::discard),
+            Operation::WriteZeroes => self.with_store(sector, bytes, RamStore::zero),
+            _ => Status::NOTSUPP,
+        }
+    }
+
+    /// Does it to the range of the store, given in bytes. A range that is not within the disk is refused before
+    /// any of it is touched; without a store that is all.
+    #[inline(always)]
+    fn with_store(
+        &self,
+        sector: u64,
+        bytes: u32,
+        f: impl FnOnce(&RamStore, u64, usize) -> Result,
+    ) -> Status {
+        let sectors = u64::from(bytes) >> SECTOR_SHIFT;
+        match sector.checked_add(sectors) {
+            Some(end) if end <= self.capacity_sectors => (),
+            _ => return Status::IOERR,
+        }
+        let Some(store) = &self.store else {
+            return Status::OK;
+        };
+        // CAST: `usize` is at least as wide as `u32`.
+        f(store, sector << SECTOR_SHIFT, bytes as usize).into()
+    }
+
+    /// Moves the first `bytes` bytes of a request's data, through the cache if there is one.
+    pub(crate) fn serve_first(
+        &self,
+        rq: &Request<RamDiskOperations>,
+        operation: Operation,
+        bytes: u32,
+    ) -> Status {
+        let (sector, cache) = (rq.sector(), self.cache.as_ref());
+        let is_change = match operation {
+            Operation::Write | Operation::Discard | Operation::WriteZeroes => !self.read_only,
+            _ => false,
+        };
+        let is_volatile = is_change && operation == Operation::Write && !rq.is_fua();
+        if let (Some(cache), true) = (cache, is_volatile) {
+            let noted = self.with_store(sector, bytes, |store, position, len| {
+                cache.before_write(store, position, len)
+            });
+            if noted != Status::OK {
+                return noted;
+            }
+        }
+        let status = self.move_data(operation, sector, bytes, || {
+            // CAST: `usize` is at least as wide as `u32`.
+            segment::first_bytes(rq.segments(), bytes as usize)
+        });
+        match (cache, operation) {
+            (Some(cache), Operation::Flush) => cache.flush(),
+            (Some(cache), _) if is_change && !is_volatile && status == Status::OK => {
+                return self.with_store(sector, bytes, |store, position, len| {
+                    cache.after_durable_write(store, position, len)
+                });
+            }
+            _ => (),
+        }
+        status
+    }
+
+    /// The power is off: what is durable stays, for the next time.
+    pub(crate) fn power_off(&mut self) {
+        if let Some(store) = self.store.take() {
+            if let Some(cache) = self.cache.take() {
+                cache.lose(&store);
+            }
+            *self.kept.store.lock() = Some(store);
+        }
+    }
+}
+
+/// For a disk that was never added.
+impl Drop for Medium {
+    fn drop(&mut self) {
+        self.power_off();
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Power on and power off: RAM disks are made of their settings, and go.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    control::{
+        self,
+        ShownRamDisk, //
+    },
+    device::{
+        NewRamDisk,
+        RamDisk,
+        RamDiskOperations, //
+    },
+    medium::Kept,
+    registry::{
+        self,
+        Index,
+        SharedTagSet, //
+    },
+    settings::Settings,
+    tagset::TagSet,
+};
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
+
+/// A RAM disk that is made but not known yet: see [`NewDisk`](crate::disk::NewDisk).
+pub(crate) struct Prepared {
+    name: CString,
+    index: Index,
+    disk: NewRamDisk,
+    shared: Option<SharedTagSet>,
+}
+
+/// A RAM disk whose power is on. Dropping it turns the power off: the disk goes, and its data is kept.
+pub(crate) struct Powered {
+    // Dropped from top to bottom.
+    disk: ShownRamDisk,
+    _shared: Option<SharedTagSet>,
+    index: Index,
+}
+
+impl Prepared {
+    /// Makes the disk `name` as the settings say, with the data that is kept.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EINTR` if the task is to end, and what [`NewRamDisk::new`] returns, with a line in the log.
+    pub(crate) fn new(
+        name: CString,
+        settings: &Settings,
+        kept: &Arc<Kept>,
+        index: Index,
+    ) -> Result<Self> {
+        let make = || {
+            let make_tag_set = || -> Result<Arc<TagSet<RamDiskOperations>>> {
+                let options = settings.tag_set_options(Some(&name))?;
+                Arc::pin_init(TagSet::new(options, ()), GFP_KERNEL)
+            };
+            let shared = match settings.shared_tags() {
+                true => Some(SharedTagSet::get(make_tag_set)?),
+                false => None,
+            };
+            let tagset = match &shared {
+                Some(shared) => shared.tagset(),
+                None => make_tag_set()?,
+            };
+            let disk = NewRamDisk::new(&name, &settings.config()?, tagset, kept.clone())?;
+            Ok((disk, shared))
+        };
+        match make() {
+            Ok((disk, shared)) => Ok(Self {
+                name,
+                index,
+                disk,
+                shared,
+            }),
+            Err(error) => Err(log_not_made(&name, error)),
+        }
+    }
+
+    /// Makes the disk known to the system.
+    ///
+    /// # Errors
+    ///
+    /// What [`NewRamDisk::add`] returns, with a line in the log.
+    pub(crate) fn add(self) -> Result<Powered> {
+        let name = &*self.name;
+        let added = self
+            .disk
+            .add()
+            .and_then(|disk| control::show(disk, name, &registry::debugfs()?));
+        let disk = added.map_err(|error| log_not_made(name, error))?;
+        let tagset = disk.disk().tagset();
+        pr_info!(
+            "{}: {} MiB in blocks of {} bytes, {} hardware queues of depth {}\n",
+            name,
+            disk.size_mib(),
+            disk.block_size(),
+            tagset.hw_queues().total(),
+            tagset.queue_depth(),
+        );
+        Ok(Powered {
+            disk,
+            _shared: self.shared,
+            index: self.index,
+        })
+    }
+}
+
+impl Powered {
+    /// The disk.
+    pub(crate) fn disk(&self) -> &RamDisk {
+        &self.disk
+    }
+
+    /// Its number among all of them.
+    pub(crate) fn index(&self) -> usize {
+        self.index.number()
+    }
+}
+
+fn log_not_made(name: &CStr, error: Error) -> Error {
+    pr_err!("{name}: not made: {error:?}\n");
+    error
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the devices of the module share: their numbers, a tag set for those that want one, the directory below
+//! debugfs. Devices come through the module's parameters and through configfs, and nothing but this is common to
+//! these two.
+
+use crate::{
+    device::RamDiskOperations,
+    tagset::TagSet, //
+};
+use kernel::{
+    debugfs,
+    id_pool::IdPool,
+    prelude::*,
+    sync::{
+        global_lock,
+        Arc, //
+    },
+};
+
+struct Registry {
+    indices: IdPool,
+    /// How many devices the parameters made: their names are `rblk0` and so on.
+    made_at_load: usize,
+    /// With the number of those who use it.
+    shared: Option<(Arc<TagSet<RamDiskOperations>>, usize)>,
+    debugfs: debugfs::Dir,
+}
+
+global_lock! {
+    // SAFETY: `Opened::new`, which comes before all others, initialises it.
+    unsafe(uninit) static REGISTRY: Mutex<Option<Registry>> = None;
+}
+
+/// The registry is there as long as this value. The module's own, and the last thing that goes.
+pub(crate) struct Opened(());
+
+impl Opened {
+    /// Opens the registry. To be called once, when the module is loaded; all other functions here come after it.
+    pub(crate) fn new() -> Self {
+        // SAFETY: This is called once.
+        unsafe { REGISTRY.init() };
+        *REGISTRY.lock() = Some(Registry {
+            indices: IdPool::new(),
+            made_at_load: 0,
+            shared: None,
+            debugfs: debugfs::Dir::new(c"rnullblk"),
+        });
+        Self(())
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let registry = REGISTRY.lock().take();
+        drop(registry);
+    }
+}
+
+/// The module's directory below debugfs.
+pub(crate) fn debugfs() -> Result<debugfs::Dir> {
+    match &*REGISTRY.lock() {
+        Some(registry) => Ok(registry.debugfs.clone()),
+        None => Err(ENODEV),
+    }
+}
+
+/// Notes that the parameters make the devices `rblk0` to `rblkN` with N one less than `count`.
+pub(crate) fn set_made_at_load(count: usize) {
+    if let Some(registry) = &mut *REGISTRY.lock() {
+        registry.made_at_load = count;
+    }
+}
+
+/// Whether the parameters made a device of that name.
+pub(crate) fn is_made_at_load(name: &CStr) -> bool {
+    let made_at_load = match &*REGISTRY.lock() {
+        Some(registry) => registry.made_at_load,
+        None => 0,
+    };
+    let number = name
+        .to_str()
+        .ok()
+        .and_then(|name| name.strip_prefix("rblk"));
+    number.is_some_and(|digits| {
+        let is_canonical = digits == "0" || !digits.starts_with(['0', '+']);
+        is_canonical
+            && digits
+                .parse()
+                .is_ok_and(|number: usize| number < made_at_load)
+    })
+}
+
+/// The number of a device, which no other one has as long as this value is there.
+pub(crate) struct Index(usize);
+
+impl Index {
+    /// The lowest number that is free. May sleep.
+    pub(crate) fn take() -> Result<Self> {
+        let mut guard = REGISTRY.lock();
+        let indices = &mut guard.as_mut().ok_or(ENODEV)?.indices;
+        loop {
+            if let Some(free) = indices.find_unused_id(0) {
+                return Ok(Self(free.acquire()));
+            }
+            let more = indices.grow_request().ok_or(ENOSPC)?;
+            indices.grow(more.realloc(GFP_KERNEL)?);
+        }
+    }
+
+    pub(crate) fn number(&self) -> usize {
+        self.0
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        if let Some(registry) = &mut *REGISTRY.lock() {
+            registry.indices.release_id(self.0);
+        }
+    }
+}
+
+/// One use of the tag set that all devices with `shared_tags` share. The first one makes it as it needs it, and it
+/// goes with the last one.
+pub(crate) struct SharedTagSet(Arc<TagSet<RamDiskOperations>>);
+
+impl SharedTagSet {
+    /// Takes part in the tag set, and makes it if it is not there. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What `make` returns.
+    pub(crate) fn get(
+        make: impl FnOnce() -> Result<Arc<TagSet<RamDiskOperations>>>,
+    ) -> Result<Self> {
+        let mut guard = REGISTRY.lock();
+        let registry = guard.as_mut().ok_or(ENODEV)?;
+        let (tagset, users) = match registry.shared.take() {
+            Some(shared) => shared,
+            None => (make()?, 0),
+        };
+        registry.shared = Some((tagset.clone(), users.saturating_add(1)));
+        Ok(Self(tagset))
+    }
+
+    pub(crate) fn tagset(&self) -> Arc<TagSet<RamDiskOperations>> {
+        self.0.clone()
+    }
+}
+
+impl Drop for SharedTagSet {
+    fn drop(&mut self) {
+        if let Some(registry) = &mut *REGISTRY.lock() {
+            registry.shared = match registry.shared.take() {
+                Some((tagset, users @ 2..)) => Some((tagset, users.wrapping_sub(1))),
+                _ => None,
+            };
+        }
+    }
+}

@@ -1,0 +1,112 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+. "$(dirname "$0")/lib.sh"
+# mbps: so many MiB a second pass, within 5 percent over 10 s, in whatever way and however many jobs ask.
+plan 9
+
+RAM=$(mount_dir ram)
+mount -t tmpfs tmpfs "$RAM"
+
+# within MBPS SECONDS [FIO-OPTION...]: fio moves 95 to 105 percent of it.
+within() {
+    mbps=$1 seconds=$2
+    shift 2
+    power dut 0
+    set_to dut mbps "$mbps"
+    power dut 1
+    fio --name=throttled --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=16 --bs=64k --rw=randread \
+        --randrepeat=1 --norandommap --time_based --runtime="$seconds" --group_reporting --output-format=json "$@" >"$RAM/fio.json"
+    moved=$(jq '.jobs[0] | (.read.io_bytes + .write.io_bytes) / ([.read.runtime, .write.runtime] | max) * 1000 / 1048576' \
+        "$RAM/fio.json")
+    echo "$moved MiB/s of $mbps"
+    awk -v moved="$moved" -v wanted="$mbps" 'BEGIN { exit !(moved >= wanted * 0.95 && moved <= wanted * 1.05) }'
+    grep '^0 started' "$DEBUGFS/dut/in_flight"
+}
+
+in_each_way() {
+    for mode in "irqmode 1" "irqmode 2" "memory_backed 0" "blocking 1" "submit_queues 1"; do
+        power dut 0
+        # shellcheck disable=SC2086 # two words
+        set_to dut $mode
+        within 20 3
+        power dut 0
+        # shellcheck disable=SC2086
+        set_to dut ${mode% *} "$(echo "${mode% *}" | sed 's/memory_backed/1/; t; s/.*/0/')"
+    done
+}
+
+polled() {
+    power dut 0
+    set_to dut poll_queues 1
+    within 20 3 --ioengine=io_uring --hipri --iodepth=4
+    [ "$(counter polled '' dut)" -gt 0 ]
+    power dut 0
+    set_to dut poll_queues 0
+}
+
+# What waits for its turn longer than the timeout has not timed out.
+longer_than_the_timeout() {
+    power dut 0
+    set_to dut mbps 1
+    power dut 1
+    echo 1000 >/sys/block/dut/queue/io_timeout
+    fio --name=waits --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=8 --bs=1m --rw=write --size=8m >"$RAM/fio.log"
+    [ "$(counter timeouts '' dut)" -eq 0 ]
+    [ "$(counter errors '' dut)" -eq 0 ]
+}
+
+# Discards and flushes move nothing, so they cost nothing.
+only_data_counts() {
+    power dut 0
+    set_to dut mbps 1
+    set_to dut write_cache 1
+    power dut 1
+    start=$(date +%s)
+    for _ in 1 2 3 4 5; do
+        blkdiscard /dev/dut
+        sync /dev/dut
+    done
+    [ $(($(date +%s) - start)) -lt 10 ]
+    power dut 0
+    set_to dut write_cache 0
+}
+
+# Data goes where it belongs, and power goes off under it.
+verified_and_powered_off() {
+    power dut 0
+    set_to dut mbps 8
+    power dut 1
+    fio --name=verified --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=16 --bs=16k --rw=randwrite \
+        --size=8m --verify=crc32c --verify_fatal=1 >"$RAM/fio.log" || { cat "$RAM/fio.log"; return 1; }
+    fio --name=load --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=32 --bs=64k --rw=randwrite \
+        --time_based --runtime=60 >"$RAM/fio.log" 2>&1 &
+    fio_pid=$!
+    sleep 1
+    power dut 0
+    wait "$fio_pid" || true
+}
+
+no_limit() {
+    power dut 0
+    set_to dut mbps 0
+    power dut 1
+    start=$(date +%s%N)
+    dd if=/dev/dut of=/dev/null bs=1M count=64 iflag=direct status=none
+    took=$((($(date +%s%N) - start) / 1000000))
+    echo "64 MiB took $took ms"
+    [ "$took" -lt 5000 ]
+}
+
+load nr_devices=0
+mkdir "$CONFIG/dut"
+set_to dut size 64
+check "reads, over 10 s" within 50 10
+check "writes, over 10 s" within 10 10 --rw=randwrite --bs=4k
+check "both, by two jobs at once, over 10 s" within 30 10 --rw=randrw --numjobs=2 --thread
+check "in each way of completion" in_each_way
+check "polled" polled
+check "what waits for its turn does not time out" longer_than_the_timeout
+check "only data counts" only_data_counts
+check "data is right, and power goes off meanwhile" verified_and_powered_off
+check "0 is no limit" no_limit
+finish

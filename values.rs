@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The values of settings: what one accepts, how it is written, and how it is shown. A module
+//! parameter and an attribute below configfs of the same name have this in common.
+
+use crate::{
+    bindings,
+    faults::FaultOptions,
+    ramstore,
+    tagset, //
+};
+use kernel::{
+    error::to_result,
+    fmt,
+    prelude::*, //
+};
+
+const PAGE_SECTORS: i64 = kernel::page::PAGE_SIZE as i64 >> bindings::SECTOR_SHIFT;
+
+/// What a setting accepts. Bounds are inclusive.
+pub(crate) enum Allowed {
+    /// `1`, `y`, `on`; `0`, `n`, `off`.
+    Switch,
+    /// A whole number.
+    Range(i64, i64),
+    /// A power of two.
+    PowerOfTwo(i64, i64),
+    /// The number of a NUMA node that has memory, or -1.
+    Node,
+    /// A number of sectors that is no less than a page, or 0.
+    Sectors,
+    /// A fault to inject, in the kernel's own form: `interval,probability,space,times`.
+    Fault,
+}
+
+/// The value of a setting: of a fault its four numbers, of others the first one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Value(pub(crate) [i64; 4]);
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self([number, 0, 0, 0])
+    }
+}
+
+impl Allowed {
+    /// Reads a value that a user wrote.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for what has not the form of such a value, `ERANGE` for one out of range.
+    pub(crate) fn parse(&self, text: &CStr) -> Result<Value> {
+        let mut number = 0;
+        match self {
+            Self::Fault => return parse_fault(text),
+            Self::Switch => {
+                let mut on = false;
+                // SAFETY: `text` is a string, and `on` is valid for writes.
+                to_result(unsafe { bindings::kstrtobool(text.as_char_ptr(), &mut on) })?;
+                number = on.into();
+            }
+            // SAFETY: `text` is a string, and `number` is valid for writes.
+            _ => to_result(unsafe { bindings::kstrtoll(text.as_char_ptr(), 0, &mut number) })?,
+        }
+        if self.accepts(number) {
+            Ok(number.into())
+        } else {
+            Err(ERANGE)
+        }
+    }
+
+    fn accepts(&self, number: i64) -> bool {
+        match *self {
+            Self::Switch | Self::Fault => true,
+            Self::Range(min, max) => (min..=max).contains(&number),
+            Self::PowerOfTwo(min, max) => {
+                (min..=max).contains(&number) && number.unsigned_abs().is_power_of_two()
+            }
+            Self::Node => i32::try_from(number)
+                .is_ok_and(|node| node == tagset::NO_NODE || ramstore::node_has_memory(node)),
+            Self::Sectors => number == 0 || (PAGE_SECTORS..=i64::from(i32::MAX)).contains(&number),
+        }
+    }
+
+    /// The value as sysfs and configfs show it.
+    pub(crate) fn show(&self, value: Value, f: &mut dyn fmt::Write) -> fmt::Result {
+        let Value([first, second, third, fourth]) = value;
+        match self {
+            Self::Fault => f.write_fmt(fmt!("{first},{second},{third},{fourth}")),
+            _ => f.write_fmt(fmt!("{first}")),
+        }
+    }
+}
+
+fn parse_fault(text: &CStr) -> Result<Value> {
+    let mut values = [0; 4];
+    let mut numbers = text.to_str().map_err(|_| EINVAL)?.split(',');
+    for value in &mut values {
+        let number = numbers.next().ok_or(EINVAL)?;
+        *value = number.trim().parse().map_err(|_| EINVAL)?;
+    }
+    if numbers.next().is_some() {
+        return Err(EINVAL);
+    }
+    let value = Value(values);
+    FaultOptions::try_from(value).map(|_| value)
+}
+
+impl TryFrom<Value> for FaultOptions {
+    type Error = Error;
+
+    fn try_from(Value([interval, probability, space, times]): Value) -> Result<Self> {
+        let options = Self {
+            interval: interval.try_into().map_err(|_| ERANGE)?,
+            probability_percent: probability.try_into().map_err(|_| ERANGE)?,
+            space_bytes: space.try_into().map_err(|_| ERANGE)?,
+            times: times.try_into().map_err(|_| ERANGE)?,
+        };
+        let is_accepted = options.probability_percent <= 100
+            && options.space_bytes <= i32::MAX.unsigned_abs()
+            && options.times >= -1;
+        is_accepted.then_some(options).ok_or(ERANGE)
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Switch => f.write_str("0 or 1"),
+            Self::Range(min, max) => write!(f, "{min} to {max}"),
+            Self::PowerOfTwo(min, max) => write!(f, "a power of two, {min} to {max}"),
+            Self::Node => f.write_str("-1 (any), or a node that has memory"),
+            Self::Sectors => write!(f, "0, or {PAGE_SECTORS} to {}", i32::MAX),
+            Self::Fault => f.write_str(
+                "interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
+                 after so many bytes, so often (-1: always)",
+            ),
+        }
+    }
+}
