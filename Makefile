@@ -5,10 +5,12 @@
 #   T=NAME,NAME    only these tests or figures
 #   SEED=N         what tests do by chance, as in the run that printed this
 #   ARGS="..."     module parameters for load and shell
+#   PREFIX=DIR     where install puts rblkctl (/usr/local); DESTDIR=DIR: all below this directory
 #   V=1            show the compiler's command lines
 
 .DEFAULT_GOAL := rnullblk.ko
-.PHONY: rnullblk.ko demo shell test bench bench-compare check load unload clean distclean help
+PREFIX ?= /usr/local
+.PHONY: rnullblk.ko tools install uninstall demo shell test bench bench-compare check load unload clean distclean help
 
 rnullblk.ko: ## build the module: for KDIR, for the running kernel, or for Debian's stock kernel
 	+@scripts/build-module.sh
@@ -28,8 +30,17 @@ bench: ## measure rnullblk, null_blk and brd: instructions, times, memory (T=exa
 bench-compare: ## what changed between two results (A=old.json B=new.json)
 	@scripts/bench-compare.sh $(A) $(B)
 
-check: ## rustfmt, clippy, shellcheck, what the I/O path calls: no warnings
+check: ## rustfmt, clippy, shellcheck, what the I/O path calls, rblkctl's tests: no warnings
 	@scripts/check.sh
+
+tools: ## build rblkctl, which makes and changes devices, with its man page and completions
+	@scripts/build-tools.sh
+
+install: ## install the module, rblkctl, man page and completions (DESTDIR=, PREFIX=/usr/local)
+	@scripts/install.sh install "$(PREFIX)" "$(DESTDIR)"
+
+uninstall: ## remove them
+	@scripts/install.sh uninstall "$(PREFIX)" "$(DESTDIR)"
 
 load: ## load the module into this machine's kernel (ARGS="size=1024 nr_devices=2")
 	@scripts/load.sh load $(ARGS)

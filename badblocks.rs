@@ -18,6 +18,9 @@ use kernel::{
 /// The highest sector that the list can name.
 pub(crate) const MAX_SECTOR: u64 = (1 << 54) - 1;
 
+/// How many sectors the list has room for at most: so many ranges, of so many sectors each.
+const MAX_SECTORS: u64 = 512 * 512;
+
 /// A list of bad blocks.
 ///
 /// # Examples
@@ -80,6 +83,9 @@ impl BadBlocks {
     /// `EINVAL` if there are none or one is above [`MAX_SECTOR`], `ENOSPC` if the list is full.
     pub(crate) fn add(&self, sectors: RangeInclusive<u64>) -> Result {
         let (first, count) = Self::first_and_count(sectors)?;
+        if count > MAX_SECTORS {
+            return Err(ENOSPC);
+        }
         // SAFETY: By the type's invariant.
         let done = unsafe { bindings::badblocks_set(self.0.as_ptr(), first, count, 1) };
         done.then_some(()).ok_or(ENOSPC)
@@ -92,10 +98,32 @@ impl BadBlocks {
     ///
     /// As [`BadBlocks::add`]: what is left of a range may need more room.
     pub(crate) fn clear(&self, sectors: RangeInclusive<u64>) -> Result {
-        let (first, count) = Self::first_and_count(sectors)?;
-        // SAFETY: By the type's invariant.
-        let done = unsafe { bindings::badblocks_clear(self.0.as_ptr(), first, count) };
-        done.then_some(()).ok_or(ENOSPC)
+        Self::first_and_count(sectors.clone())?;
+        let (mut from, end) = sectors.into_inner();
+        // Range by range: the kernel counts sectors in an `int`, and of 2^32 it would clear none, and never end (7.3:
+        // `_badblocks_clear`).
+        while let Some(bad) = self.next(from).filter(|bad| *bad.start() <= end) {
+            let part = from.max(*bad.start())..=end.min(*bad.end());
+            from = part.end().wrapping_add(1);
+            let (first, count) = Self::first_and_count(part)?;
+            // SAFETY: By the type's invariant.
+            let done = unsafe { bindings::badblocks_clear(self.0.as_ptr(), first, count) };
+            done.then_some(()).ok_or(ENOSPC)?;
+            if from > end {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first range of the list that does not end before `sector`.
+    fn next(&self, sector: u64) -> Option<RangeInclusive<u64>> {
+        let (mut first, mut last) = (0, 0);
+        // SAFETY: By the type's invariant; the results are valid for writes.
+        let found = unsafe {
+            bindings::rnullblk_badblocks_next(self.0.as_ptr(), sector, &mut first, &mut last)
+        };
+        found.then_some(first..=last)
     }
 
     fn first_and_count(sectors: RangeInclusive<u64>) -> Result<(u64, u64)> {

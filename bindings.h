@@ -38,6 +38,7 @@ bool rnullblk_has_configfs(void);
 struct badblocks *rnullblk_badblocks_new(void);
 void rnullblk_badblocks_free(struct badblocks *bb);
 bool rnullblk_badblocks_any(struct badblocks *bb);
+bool rnullblk_badblocks_next(struct badblocks *bb, sector_t sector, sector_t *first, sector_t *last);
 
 #ifdef __BINDGEN__
 const blk_status_t RUST_CONST_HELPER_BLK_STS_OK = BLK_STS_OK;

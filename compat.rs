@@ -5,12 +5,6 @@
 use crate::bindings;
 use kernel::prelude::*;
 
-/// Whether configfs is there: it is a module of its own on many kernels, which may not be loaded.
-pub(crate) fn has_configfs() -> bool {
-    // SAFETY: The function only looks.
-    unsafe { bindings::rnullblk_has_configfs() }
-}
-
 /// How many bytes of the iterator's current element are already done.
 #[inline(always)]
 pub(crate) fn bvec_iter_done(iter: &bindings::bvec_iter) -> u32 {

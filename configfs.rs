@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    badblocks, compat,
+    badblocks,
     medium::Kept,
     power::{
         Powered,
@@ -75,7 +75,7 @@ pub(crate) type Registered = Pin<KBox<Subsystem<Root>>>;
 ///
 /// `ENOMEM`, `EEXIST`.
 pub(crate) fn register() -> Result<Option<Registered>> {
-    if !compat::has_configfs() {
+    if !registry::has_configfs() {
         pr_info!(
             "without configfs: for devices at run time, modprobe configfs and load this again\n"
         );

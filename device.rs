@@ -555,7 +555,7 @@ impl Operations for RamDiskOperations {
     fn init_hctx(device: &Device, info: &HwQueueInfo) -> impl PinInit<HwData, Error> {
         // Twice the depth: beside the answers there may be late ones that nobody waits for.
         // A queue has no bytes: each one counts as one.
-        let ring = if device.faults.init_hctx.strikes(1) {
+        let ring = if info.is_new && device.faults.init_hctx.strikes(1) {
             Err(EFAULT)
         } else if !device.needs_rings {
             Ok(None)

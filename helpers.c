@@ -171,3 +171,23 @@ bool rnullblk_badblocks_any(struct badblocks *bb)
 {
 	return READ_ONCE(bb->count);
 }
+
+/* The first range in the list that does not end before the sector. */
+bool rnullblk_badblocks_next(struct badblocks *bb, sector_t sector, sector_t *first, sector_t *last)
+{
+	unsigned int seq;
+	bool found;
+	int i;
+
+	do {
+		seq = read_seqbegin(&bb->lock);
+		for (i = 0; i < bb->count && BB_END(bb->page[i]) <= sector; i++)
+			;
+		found = i < bb->count;
+		if (found) {
+			*first = BB_OFFSET(bb->page[i]);
+			*last = BB_END(bb->page[i]) - 1;
+		}
+	} while (read_seqretry(&bb->lock, seq));
+	return found;
+}

@@ -75,6 +75,10 @@ pub(crate) struct HwQueueInfo {
     pub(crate) numa_node: i32,
     /// How many requests can be in flight on the queue. A tag is below that.
     pub(crate) depth: u32,
+    /// It is new. When their number changes the kernel makes all queues of a disk anew; it survives that a new
+    /// one cannot be made, but not that an old one cannot be made again (7.3: `blk_mq_map_swqueue` follows a null
+    /// pointer).
+    pub(crate) is_new: bool,
 }
 
 impl HwQueueInfo {
@@ -831,6 +835,8 @@ impl<T: Operations> OperationsVTable<T> {
                     index,
                     numa_node: (*hctx).numa_node,
                     depth: (*(*(*hctx).queue).tag_set).queue_depth,
+                    // It counts those that were there before the change.
+                    is_new: index >= (*(*hctx).queue).nr_hw_queues,
                 };
                 HwQueue::<T>::init(NonNull::new_unchecked(hctx), &info)?;
             }
@@ -875,6 +881,7 @@ impl<T: Operations> OperationsVTable<T> {
                     index,
                     numa_node,
                     depth: (*set).queue_depth,
+                    is_new: true,
                 };
                 Pdu::<T>::init(rq, TagSet::<T>::from_raw(set).data(), &info)?;
             }

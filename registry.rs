@@ -5,6 +5,7 @@
 //! these two.
 
 use crate::{
+    bindings,
     device::RamDiskOperations,
     tagset::TagSet, //
 };
@@ -55,6 +56,12 @@ impl Drop for Opened {
         let registry = REGISTRY.lock().take();
         drop(registry);
     }
+}
+
+/// Whether configfs is there: it is a module of its own on many kernels, which may not be loaded.
+pub(crate) fn has_configfs() -> bool {
+    // SAFETY: The function only looks.
+    unsafe { bindings::rnullblk_has_configfs() }
 }
 
 /// The module's directory below debugfs.

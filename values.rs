@@ -19,7 +19,7 @@ const PAGE_SECTORS: i64 = kernel::page::PAGE_SIZE as i64 >> bindings::SECTOR_SHI
 
 /// What a setting accepts. Bounds are inclusive.
 pub(crate) enum Allowed {
-    /// `1`, `y`, `on`; `0`, `n`, `off`.
+    /// `1`, `y`, `yes`, `on`; `0`, `n`, `no`, `off`; in letters of any size.
     Switch,
     /// A whole number.
     Range(i64, i64),
@@ -53,12 +53,7 @@ impl Allowed {
         let mut number = 0;
         match self {
             Self::Fault => return parse_fault(text),
-            Self::Switch => {
-                let mut on = false;
-                // SAFETY: `text` is a string, and `on` is valid for writes.
-                to_result(unsafe { bindings::kstrtobool(text.as_char_ptr(), &mut on) })?;
-                number = on.into();
-            }
+            Self::Switch => number = parse_switch(text)?.into(),
             // SAFETY: `text` is a string, and `number` is valid for writes.
             _ => to_result(unsafe { bindings::kstrtoll(text.as_char_ptr(), 0, &mut number) })?,
         }
@@ -89,6 +84,22 @@ impl Allowed {
             Self::Fault => f.write_fmt(fmt!("{first},{second},{third},{fourth}")),
             _ => f.write_fmt(fmt!("{first}")),
         }
+    }
+}
+
+/// The kernel's own function looks at the first letter alone.
+fn parse_switch(text: &CStr) -> Result<bool> {
+    let is_one_of = |words: [&str; 4]| {
+        let mut words = words.iter();
+        words.any(|word| text.to_bytes().eq_ignore_ascii_case(word.as_bytes()))
+    };
+    match (
+        is_one_of(["1", "y", "yes", "on"]),
+        is_one_of(["0", "n", "no", "off"]),
+    ) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
+        _ => Err(EINVAL),
     }
 }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# check.sh: rustfmt, clippy as the kernel's Makefile configures it, what the I/O path calls, shellcheck, and
-# that each file names its licence. Any warning fails.
+# check.sh: rustfmt, clippy as the kernel's Makefile configures it, what the I/O path calls, clippy and the tests
+# of rblkctl, shellcheck, and that each file names its licence. Any warning fails.
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
@@ -32,17 +32,22 @@ check_hot_path() {
         scripts/hot-path.sh rnullblk_rust.o"
 }
 
+check_tools() {
+    in_copy "tools/debian-cargo.sh clippy --all-targets -- -D warnings
+        tools/debian-cargo.sh test"
+}
+
 check_shellcheck() {
-    in_copy "find scripts tests -name '*.sh' -exec shellcheck -x -P SCRIPTDIR .ci/run '{}' +"
+    in_copy "find scripts tests tools -name '*.sh' -exec shellcheck -x -P SCRIPTDIR .ci/run '{}' +"
 }
 
 check_licence() {
-    in_copy "! grep -rL 'SPDX-License-Identifier: GPL-2.0' . --exclude=LICENSE --exclude='*.md' | grep ."
+    in_copy "! grep -rL 'SPDX-License-Identifier: GPL-2.0' . --exclude=LICENSE --exclude=Cargo.lock --exclude='*.md' | grep ."
 }
 
 mkdir -p "$CACHE/log"
 failed=
-for check in rustfmt clippy hot_path shellcheck licence; do
+for check in rustfmt clippy hot_path tools shellcheck licence; do
     log=$CACHE/log/check-$check
     if "check_$check" >"$log"; then
         say "check $check: passed"

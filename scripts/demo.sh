@@ -9,6 +9,7 @@ use_cache
 began=$(date +%s)
 script setup.sh vm
 script build-module.sh vm
+script build-tools.sh vm
 say "booting $(cat "$KERNEL_TREE/release") in QEMU"
 
 status=0

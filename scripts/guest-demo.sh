@@ -60,6 +60,16 @@ END { for (i = 1; i in line; i++) print line[i] }
 EOF
 run 'awk -f /tmp/turned.awk /sys/kernel/debug/rnullblk/rblk0/queues  # a column a queue'
 
+step "another one, made and changed at run time"
+run 'rblkctl create fast --size 512M --blocksize 4k --queues 1'
+run 'mkfs.ext4 -q /dev/fast'
+run 'mkdir -p /mnt/fast && mount /dev/fast /mnt/fast'
+run 'rblkctl set fast size=1G submit_queues=2'
+run 'resize2fs /dev/fast 2>&1 | tail -n 1'
+run 'rblkctl list'
+run 'umount /mnt/fast && rmdir /mnt/fast'
+run 'rblkctl remove fast'
+
 step "free space given back, file system checked"
 run 'fstrim -v /mnt'
 run 'umount /mnt'

@@ -3,7 +3,7 @@
 # The guest's init: makes a plain Linux environment, runs /payload/command on the user's console,
 # writes /results and the exit status to the last disk, and powers off.
 
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM:-linux}" LC_ALL=C.UTF-8
+export PATH=/payload:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM:-linux}" LC_ALL=C.UTF-8
 export RNULLBLK_KO=/payload/rnullblk.ko KTAP_HELPERS=/payload/ktap_helpers.sh
 
 mount -t proc proc /proc

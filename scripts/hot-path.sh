@@ -8,9 +8,8 @@ set -eu
 # What the block layer wants, the copying, one counter, the look at a flag.
 allowed='blk_mq_start_request blk_mq_end_request blk_mq_end_request_batch rnullblk_add_to_batch
     rnullblk_page_address memcpy memset rust_helper_atomic64_add rust_helper_atomic_read'
-# Only where faults are injected, or where requests do not end where they are queued.
-allowed="$allowed strikes complete_later rust_helper_atomic_fetch_add_relaxed blk_mq_requeue_request
-    blk_mq_delay_kick_requeue_list"
+# Only of a disk that is not plain, and where requests do not end where they are queued.
+allowed="$allowed detour complete_later"
 
 objdump -dr --no-show-raw-insn "$1" | awk -v allowed="$allowed" '
     BEGIN { split(allowed, names); for (i in names) is_allowed[names[i]] = 1 }

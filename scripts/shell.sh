@@ -9,6 +9,7 @@ become_root "$@"
 use_cache
 script setup.sh vm
 script build-module.sh vm
+script build-tools.sh vm
 say "booting $(cat "$KERNEL_TREE/release"); leave with exit or ctrl-d"
 
 size=$(stty size 2>/dev/null || echo 24 80)

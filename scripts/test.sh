@@ -17,6 +17,7 @@ use_cache
 script setup.sh vm
 [ ! -d "$TOP/tests/kmod" ] || export RNULLBLK_TESTS=m
 script build-module.sh vm
+script build-tools.sh vm
 
 results=$TOP/build/test
 exec 6<"$TOP/tests"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm.sh RESULTS COMMAND: boots the stock kernel, runs the shell COMMAND in the guest with this
-# tree's rnullblk.ko, tests/ and scripts/ in /payload, and exits as COMMAND did. What COMMAND leaves in
+# tree's rnullblk.ko, rblkctl, tests/ and scripts/ in /payload, and exits as COMMAND did. What COMMAND leaves in
 # the guest's /results is then in the directory RESULTS, with the kernel's log as kernel.log.
 #   VM_ACCEL    accelerator (default: KVM where it works, else TCG)
 #   VM_CPUS, VM_MEMORY_MIB          default 2 and 2048, in VM_NODES (2) NUMA nodes of the same size
@@ -41,7 +41,9 @@ trap 'exit 143' TERM HUP
 
 make_disks() {
     echo "$command" >"$run/command"
-    tar -c -f "$run/payload" -C "$TOP" rnullblk.ko tests scripts samples \
+    local tools=()
+    [ ! -e "$TOP/build/tools/vm/rblkctl" ] || tools=(-C "$TOP/build/tools/vm" rblkctl)
+    tar -c -f "$run/payload" -C "$TOP" rnullblk.ko README.md tests scripts samples "${tools[@]}" \
         -C "$KERNEL_TREE" ktap_helpers.sh -C "$run" command
     truncate -s 256M "$run/results"
 }

@@ -59,7 +59,7 @@ of() { # of NAME FIELD
 
 features_are_files() {
     tr ',' '\n' <"$CONFIG/features" | sort >"$WORK/features"
-    mkdir "$CONFIG/dut"
+    new dut
     find "$CONFIG/dut" -type f -exec basename '{}' ';' | sort | diff "$WORK/features" -
     # shellcheck disable=SC2086 # a list
     { names && printf '%s\n' $OTHERS; } | sort | diff "$WORK/features" -
@@ -85,13 +85,13 @@ parameters_are_defaults() {
     done
     # shellcheck disable=SC2086 # a list
     load nr_devices=0 $given
-    mkdir "$CONFIG/dut"
+    new dut
     for pair in $given; do
         has dut "${pair%%=*}" "${pair#*=}"
     done
     rmdir "$CONFIG/dut"
     reload nr_devices=0
-    mkdir "$CONFIG/dut"
+    new dut
 }
 
 # Each value is taken, in force with the power on, and still there when it is off and on again.
@@ -216,7 +216,7 @@ scheduler() { # scheduler NO_SCHED: the one that is chosen
 flag() { # flag NAME FLAG: with the attribute on, the kernel shows the flag for the hardware queues, and else not
     set_to dut "$1" 0
     power dut 1
-    ! grep -qw "$2" /sys/kernel/debug/block/dut/hctx0/flags
+    [ -z "$(grep -w "$2" /sys/kernel/debug/block/dut/hctx0/flags)" ]
     power dut 0
     set_to dut "$1" 1
     power dut 1

@@ -122,6 +122,12 @@ reload() {
     load "$@"
 }
 
+# new NAME: a fresh description below configfs; one of that name goes first.
+new() {
+    [ ! -d "$CONFIG/$1" ] || rmdir "$CONFIG/$1"
+    mkdir "$CONFIG/$1"
+}
+
 # set_to NAME ATTRIBUTE VALUE: of a description below configfs. The error is the kernel's.
 set_to() { /bin/echo "$3" >"$CONFIG/$1/$2"; }
 

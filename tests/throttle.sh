@@ -98,7 +98,7 @@ no_limit() {
 }
 
 load nr_devices=0
-mkdir "$CONFIG/dut"
+new dut
 set_to dut size 64
 check "reads, over 10 s" within 50 10
 check "writes, over 10 s" within 10 10 --rw=randwrite --bs=4k

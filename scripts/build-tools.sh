@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# build-tools.sh [vm]: builds rblkctl, its manual page and its completions in build/tools. With this
+# machine's cargo if it is new enough, else in the builder root. With "vm": in the builder root, and
+# only the program, as build/tools/vm/rblkctl.
+. "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/kernels.sh"
+
+manifest=$TOP/tools/rblkctl/Cargo.toml
+built=$TOP/build/tools
+
+is_cargo_new_enough() {
+    needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$manifest")
+    found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2) # nothing, which is less, without cargo
+    printf '%s\n' "$needed" "$found" | sort -C -V
+}
+
+in_builder() {
+    script in-builder.sh "$KERNEL_TREE" \
+        setpriv --reuid="$OWNER_UID" --regid="$OWNER_GID" --clear-groups --pdeathsig TERM "$@"
+}
+
+# put PROGRAM: everything that a user gets.
+put() {
+    install -D "$1" "$built/rblkctl"
+    mkdir -p "$built/completions"
+    "$built/rblkctl" man >"$built/rblkctl.1"
+    "$built/rblkctl" completions bash >"$built/completions/rblkctl.bash"
+    "$built/rblkctl" completions zsh >"$built/completions/_rblkctl"
+    "$built/rblkctl" completions fish >"$built/completions/rblkctl.fish"
+}
+
+mkdir -p "$built"
+if [ "${1-}" != vm ] && is_cargo_new_enough; then
+    say "building rblkctl with $(cargo --version)"
+    cargo build --release --locked --manifest-path "$manifest" --target-dir "$built/target"
+    put "$built/target/release/rblkctl"
+else
+    become_root "$@"
+    use_cache
+    script setup.sh
+    say "building rblkctl with Debian's crates"
+    chown "$OWNER_UID:$OWNER_GID" "$TOP/build" "$built"
+    in_builder /module/tools/debian-cargo.sh build --release --target-dir /module/build/tools/vm-target
+    if [ "${1-}" = vm ]; then
+        install -D "$built/vm-target/release/rblkctl" "$built/vm/rblkctl"
+    else
+        put "$built/vm-target/release/rblkctl"
+    fi
+fi
+chown -R "$OWNER_UID:$OWNER_GID" "$built"
