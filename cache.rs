@@ -137,16 +137,16 @@ impl WriteCache {
 
     /// The power is off: puts into the store what is durable. Nobody uses the store.
     pub(crate) fn lose(&self, store: &RamStore) {
-        let pages = self.pages.lock();
-        for (index, slot) in pages.slots.iter().enumerate() {
-            if pages.slot_of(slot.page) == Some(index) {
+        for index in 0.. {
+            // Not over all of them: a cache can be large.
+            let pages = self.pages.lock();
+            let Some(slot) = pages.slots.get(index) else {
+                break;
+            };
+            let page = slot.page;
+            if pages.slot_of(page) == Some(index) {
                 // A page of the cache is one of the disk, so there is no error.
-                let _ = store.copy_from(
-                    start_of(slot.page),
-                    &self.durable,
-                    start_of(index),
-                    PAGE_SIZE,
-                );
+                let _ = store.copy_from(start_of(page), &self.durable, start_of(index), PAGE_SIZE);
             }
         }
     }

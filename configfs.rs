@@ -136,23 +136,23 @@ impl GroupOperations for Root {
 #[pin_data]
 pub(crate) struct Description {
     name: CString,
-    kept: Arc<Kept>,
     #[pin]
     state: Mutex<State>,
 }
 
 struct State {
+    kept: Arc<Kept>,
     settings: Settings,
     powered: Option<Powered>,
 }
 
 impl Description {
     fn new(name: &CStr) -> Result<impl PinInit<Self, Error>> {
-        let name = CString::try_from(name)?;
+        let (name, kept) = (CString::try_from(name)?, Kept::new()?);
         Ok(try_pin_init!(Self {
             name,
-            kept: Kept::new()?,
             state <- new_mutex!(State {
+                kept,
                 settings: Settings::from_parameters(),
                 powered: None,
             }),
@@ -162,8 +162,7 @@ impl Description {
     fn set_power(&self, on: bool) -> Result {
         let mut state = self.state.lock();
         if !on {
-            state.look();
-            state.powered = None;
+            state.power_off();
             return Ok(());
         }
         if state.powered.is_some() {
@@ -172,9 +171,9 @@ impl Description {
         let name = CString::try_from(&*self.name)?;
         state
             .settings
-            .check_memory(Some(&name), 1, Some(&self.kept))?;
+            .check_memory(Some(&name), 1, Some(&state.kept))?;
         let index = Index::take()?;
-        let prepared = Prepared::new(name, &state.settings, &self.kept, index)?;
+        let prepared = Prepared::new(name, &state.settings, &state.kept, index)?;
         state.powered = Some(prepared.add()?);
         Ok(())
     }
@@ -185,37 +184,67 @@ impl Description {
         let change = |text: &CStr| -> Result {
             let text = text.to_str().map_err(|_| EINVAL)?;
             match text.split_at_checked(1) {
-                Some(("+", range)) => self.kept.bad_blocks.add(parse_range(range)?),
-                Some(("-", range)) => self.kept.bad_blocks.clear(parse_range(range)?),
+                Some(("+", range)) => state.kept.bad_blocks.add(parse_range(range)?),
+                Some(("-", range)) => state.kept.bad_blocks.clear(parse_range(range)?),
                 _ => Err(EINVAL),
             }
         };
-        change(text).inspect_err(|error| {
+        let changed = change(text);
+        // Also of a change that failed something can be there.
+        if let Some(powered) = &state.powered {
+            powered.disk().look_for_detours();
+        }
+        changed.inspect_err(|error| {
             let what = match *error {
                 ENOSPC => "what fits into a list of 512 ranges",
                 _ => "+FIRST-LAST or -FIRST-LAST, sectors from 0 to 2^54-1",
             };
             settings::log_refused(Some(&self.name), c"badblocks", &text, fmt!("{what}"));
-        })?;
-        if let Some(powered) = &state.powered {
-            powered.disk().look_for_detours();
-        }
-        Ok(())
+        })
+    }
+}
+
+/// With the description all goes.
+impl Drop for State {
+    fn drop(&mut self) {
+        self.powered = None;
+        // Somebody may still have the disk open, and so hold the rest.
+        self.kept.forget();
     }
 }
 
 impl State {
-    /// Notes what the device is by now.
-    fn look(&mut self) {
+    /// The settings as they are in force.
+    fn in_force(&self) -> Settings {
+        let mut settings = self.settings.clone();
         if let Some(powered) = &self.powered {
-            self.settings.look_at(powered.disk());
+            settings.look_at(powered.disk());
+        }
+        settings
+    }
+
+    /// Other ways of changing a disk are forgotten, but not its size: with that goes its data.
+    fn power_off(&mut self) {
+        if let Some(powered) = self.powered.take() {
+            self.settings.take_size(powered.disk().size_mib());
+            drop(powered);
+            self.settings.take_size(self.kept.mib());
         }
     }
 }
 
 fn parse_range(text: &str) -> Result<RangeInclusive<u64>> {
     let (first, last) = text.split_once('-').ok_or(EINVAL)?;
-    let number = |text: &str| text.trim().parse().map_err(|_| EINVAL);
+    // As the kernel reads numbers: decimal, 0x and hexadecimal, 0 and octal.
+    let number = |text: &str| {
+        let text = text.trim();
+        let (digits, radix) = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
+            (Some(digits), _) => (digits, 16),
+            (_, Some(digits)) if !digits.is_empty() => (digits, 8),
+            _ => (text, 10),
+        };
+        u64::from_str_radix(digits, radix).map_err(|_| EINVAL)
+    };
     let (first, last) = (number(first)?, number(last)?);
     if last > badblocks::MAX_SECTOR {
         return Err(ERANGE);
@@ -229,7 +258,7 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
     type Data = Description;
 
     fn show(description: &Description, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
-        let mut state = description.state.lock();
+        let state = description.state.lock();
         match NUMBER {
             POWER => write(page, |f| {
                 f.write_fmt(fmt!("{}", u8::from(state.powered.is_some())))
@@ -238,13 +267,12 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
                 let index = state.powered.as_ref().map_or(0, Powered::index);
                 f.write_fmt(fmt!("{index}"))
             }),
-            BADBLOCKS => Ok(description.kept.bad_blocks.show(page)),
+            BADBLOCKS => Ok(state.kept.bad_blocks.show(page)),
             QUEUE_MODE => write(page, |f| f.write_fmt(fmt!("{QUEUE_MODE_MQ}"))),
             _ => {
                 let number = usize::try_from(NUMBER)?;
                 let setting = SETTINGS.get(number).ok_or(ENOENT)?;
-                state.look();
-                let value = state.settings.value(number);
+                let value = state.in_force().value(number);
                 write(page, |f| setting.show(value, f))
             }
         }
@@ -271,7 +299,9 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
                 parse(c"queue_mode", Allowed::Range(QUEUE_MODE_MQ, QUEUE_MODE_MQ)).map(|_| ())
             }
             _ => {
-                let State { settings, powered } = &mut *description.state.lock();
+                let State {
+                    settings, powered, ..
+                } = &mut *description.state.lock();
                 let disk = powered.as_ref().map(Powered::disk);
                 settings.change(usize::try_from(NUMBER)?, text, name, disk)
             }

@@ -58,6 +58,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Full,
             Relaxed, //
@@ -197,7 +198,8 @@ pub(crate) struct Device {
     irq_mode: IrqMode,
     /// All requests of queues that are not polled end where they are queued, unless they take a detour.
     ends_inline: bool,
-    /// There are requests that do not end where they are queued.
+    /// There are requests that do not end where they are queued. Faults that come later find no rings, perhaps; then
+    /// what is forgotten has no late answer.
     needs_rings: bool,
     /// 1 if something is to be looked at that a plain disk has not: see [`Device::detour`].
     takes_detours: Atomic<u32>,
@@ -207,6 +209,8 @@ pub(crate) struct Device {
     kept: Arc<Kept>,
     /// 1 if the device was pulled out.
     is_gone: Atomic<u32>,
+    /// 1 if the power is going off: whatever is to come later comes now.
+    is_in_a_hurry: Atomic<u32>,
     /// The clock of the completion rings.
     epoch: Instant<Monotonic>,
 }
@@ -238,14 +242,9 @@ pub(crate) struct HwData {
 pub(crate) struct RequestData {
     /// How it is going to end, if it is not ended where it was queued.
     status: Atomic<u32>,
-    /// Why there is no answer yet, if there is a reason: [`FORGOTTEN`] or [`THROTTLED`].
-    silence: Atomic<u32>,
+    /// 1 if the device has forgotten it.
+    is_forgotten: Atomic<u32>,
 }
-
-/// The device has forgotten the request.
-const FORGOTTEN: u32 = 1;
-/// The request's turn has not come.
-const THROTTLED: u32 = 2;
 
 impl Faults {
     fn new(config: &FaultConfig) -> Self {
@@ -306,6 +305,7 @@ impl Device {
             throttle,
             kept,
             is_gone: Atomic::new(0),
+            is_in_a_hurry: Atomic::new(0),
             epoch: Instant::now(),
         };
         device.look_for_detours();
@@ -323,7 +323,11 @@ impl Device {
             self.cache_mib != 0,
         ];
         self.takes_detours
-            .store(reasons.contains(&true).into(), Relaxed);
+            .xchg(reasons.contains(&true).into(), Full);
+        // It can have been pulled out meanwhile.
+        if self.is_gone() {
+            self.takes_detours.xchg(1, Full);
+        }
     }
 
     fn takes_detours(&self) -> bool {
@@ -334,8 +338,12 @@ impl Device {
         self.is_gone.load(Relaxed) != 0
     }
 
+    /// The time by which answers are due.
     fn now_nsec(&self) -> i64 {
-        self.epoch.elapsed().as_nanos()
+        match self.is_in_a_hurry.load(Relaxed) {
+            0 => self.epoch.elapsed().as_nanos(),
+            _ => i64::MAX,
+        }
     }
 
     /// Serves a request and completes it the way the disk does that.
@@ -384,9 +392,9 @@ impl Device {
         if status != Status::OK {
             hw.counters.errors.add(1);
         }
-        rq.data().silence.store(0, Relaxed);
-        if self.faults.timeout.strikes(rq.bytes()) {
-            rq.data().silence.store(FORGOTTEN, Relaxed);
+        let is_forgotten = self.faults.timeout.strikes(rq.bytes());
+        rq.data().is_forgotten.store(is_forgotten.into(), Relaxed);
+        if is_forgotten {
             rq.data().status.store(status.as_raw().into(), Relaxed);
             rq.park();
             return Ok(());
@@ -448,12 +456,13 @@ impl Device {
         status: Status,
     ) {
         rq.data().status.store(status.as_raw().into(), Relaxed);
-        let wait_nsec = match (&self.throttle, rq.operation()) {
-            (Some(throttle), Operation::Read | Operation::Write) => {
-                throttle.wait_nsec(rq.bytes(), self.now_nsec())
-            }
-            _ => 0,
-        };
+        let wait_nsec = self.throttle.as_ref().map_or(0, |throttle| {
+            let bytes = match rq.operation() {
+                Operation::Read | Operation::Write => rq.bytes(),
+                _ => 0,
+            };
+            throttle.wait_nsec(bytes, self.now_nsec())
+        });
         let completion_nsec = match (hw.kind(), self.irq_mode) {
             (HwQueueKind::Default | HwQueueKind::Read, IrqMode::Timer { completion_nsec }) => {
                 completion_nsec
@@ -461,7 +470,6 @@ impl Device {
             _ => 0,
         };
         if wait_nsec > completion_nsec {
-            rq.data().silence.store(THROTTLED, Relaxed);
             return self.answer_after(hw, rq, wait_nsec);
         }
         match (hw.kind(), self.irq_mode) {
@@ -487,9 +495,10 @@ impl Device {
         if self.post_answer(hw, id, delay_nsec) {
             return;
         }
-        // Cannot be: the ring has room for all requests that can be in flight.
+        // There is no ring, or late answers fill it: so the device is quick.
         if let Some(rq) = hw.take(id) {
-            rq.end(Status::IOERR);
+            let status = rq.data().status();
+            rq.end(status);
         }
     }
 
@@ -503,10 +512,20 @@ impl Device {
             None => false,
         };
         let is_polled = hw.kind() == HwQueueKind::Poll;
-        if is_posted && !is_polled && hw.timer_is_on.xchg(1, Full) == 0 {
-            hw.start_timer(delay_nsec);
+        if !is_posted || is_polled {
+            return is_posted;
         }
-        is_posted
+        if hw.timer_is_on.xchg(1, Full) == 0 {
+            // Another one can have been posted before; or is just being posted, then the timer has to look.
+            let first = hw.ring.as_ref().and_then(CompletionRing::next_due_nsec);
+            let first = first.map_or(0, |due| due.saturating_sub(self.now_nsec()));
+            hw.start_timer(u64::try_from(first).unwrap_or(0).min(delay_nsec));
+        }
+        // Who is in a hurry has started it before or after that.
+        if self.is_in_a_hurry.load(Acquire) != 0 {
+            hw.start_timer(0);
+        }
+        true
     }
 
     /// Ends the requests whose answers are due. Gives how many these were.
@@ -572,7 +591,7 @@ impl Operations for RamDiskOperations {
     fn init_request(_tagset: &(), _info: &HwQueueInfo) -> impl PinInit<RequestData, Error> {
         try_pin_init!(RequestData {
             status: Atomic::new(0),
-            silence: Atomic::new(0),
+            is_forgotten: Atomic::new(0),
         })
     }
 
@@ -617,8 +636,11 @@ impl Operations for RamDiskOperations {
     }
 
     fn timeout(device: &Device, rq: TimedOut<'_, Self>) -> TimeoutVerdict {
-        let silence = rq.look().data().silence.load(Relaxed);
-        if silence == THROTTLED && device.throttle.is_some() {
+        let is_forgotten = rq.look().data().is_forgotten.load(Relaxed) != 0;
+        let now_nsec = device.now_nsec();
+        let is_behind = |throttle: &Throttle| throttle.is_behind(now_nsec);
+        if !is_forgotten && device.throttle.as_ref().is_some_and(is_behind) {
+            // It waits for its turn.
             return rq.wait_longer();
         }
         let id = rq.look().command_id();
@@ -628,8 +650,10 @@ impl Operations for RamDiskOperations {
         };
         let hw = rq.hw_queue();
         hw.counters.timeouts.add(1);
-        if silence == FORGOTTEN {
-            rq.data().silence.store(0, Relaxed);
+        if is_forgotten {
+            rq.data().is_forgotten.store(0, Relaxed);
+        }
+        if is_forgotten && device.throttle.is_none() {
             // What was forgotten is answered after all, when it is too late.
             device.post_answer(hw, id, LATE_ANSWER_NSEC);
         }
@@ -717,13 +741,16 @@ impl NewRamDisk {
     ///
     /// What [`NewDisk::add`] returns.
     pub(crate) fn add(self) -> Result<RamDisk> {
-        Ok(RamDisk {
-            disk: self.0.add()?,
-        })
+        let disk = self.0.add()?;
+        // From here on there is no way back for what the disk has no place for.
+        let mut frozen = disk.freeze();
+        let surplus = frozen.steady().give_up_surplus();
+        drop(frozen);
+        surplus.map(|_| RamDisk { disk })
     }
 }
 
-/// A RAM disk that the system knows. Dropping it removes it, with all its data.
+/// A RAM disk that the system knows. Dropping it removes it; its data goes to where it was told to be kept.
 pub(crate) struct RamDisk {
     disk: GenDisk<RamDiskOperations>,
 }
@@ -744,9 +771,9 @@ impl RamDisk {
     ///
     /// # Errors
     ///
-    /// `EBUSY` for a smaller size while somebody has the disk open, unless it `is_forced`, or if another task
-    /// changes the size meanwhile; `ERANGE` for a size that no disk can have, `ENOMEM` for more than there is
-    /// memory, all with a line in the log; `EINTR` if this task is to end; `ENODEV` after the device was pulled
+    /// `EBUSY` for a smaller size while somebody has the disk open, unless it `is_forced`; `ERANGE` for a size that no
+    /// disk can have, `ENOMEM` for more than there is memory, all with a line in the log. `EBUSY` if another task
+    /// changes the size meanwhile, `ENOMEM`, `EINTR` if this task is to end, `ENODEV` after the device was pulled
     /// out.
     pub(crate) fn resize(&self, size_mib: u64, is_forced: bool) -> Result {
         let device = self.disk.data();
@@ -815,6 +842,22 @@ impl RamDisk {
         change(&self.disk.data().faults)?;
         self.look_for_detours();
         Ok(())
+    }
+
+    /// Lets all requests end at once that are there or come: no fault strikes, and nothing waits. To be called
+    /// before the disk is dropped, which waits for them.
+    pub(crate) fn hurry(&self) {
+        let device = self.disk.data();
+        for fault in [&device.faults.timeout, &device.faults.requeue] {
+            fault.turn_off();
+        }
+        device.faults.timeout_retry.store(0, Relaxed);
+        device.is_in_a_hurry.xchg(1, Full);
+        self.disk.for_each_hw_queue(|hw| {
+            if hw.ring.is_some() && hw.kind() != HwQueueKind::Poll {
+                hw.start_timer(0);
+            }
+        });
     }
 
     /// To be called after bad blocks were added or cleared.

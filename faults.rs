@@ -59,6 +59,11 @@ impl Fault {
             .store(options.probability_percent, Relaxed);
     }
 
+    /// It strikes no more.
+    pub(crate) fn turn_off(&self) {
+        self.probability_percent.store(0, Relaxed);
+    }
+
     /// Begins its chances anew, as this seed has them.
     pub(crate) fn sow(&self, seed: u64) {
         self.seed.store(seed, Relaxed);

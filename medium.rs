@@ -55,6 +55,12 @@ impl Kept {
         Arc::pin_init(init, GFP_KERNEL)
     }
 
+    /// Gives the memory back.
+    pub(crate) fn forget(&self) {
+        let store = self.store.lock().take();
+        drop(store);
+    }
+
     /// How much memory it has.
     pub(crate) fn mib(&self) -> u64 {
         // CAST: `u64` is as wide as `usize`.
@@ -69,6 +75,8 @@ pub(crate) struct Medium {
     discard: bool,
     /// `None` if the disk is not backed by memory: it completes requests and moves no data.
     store: Option<RamStore>,
+    /// What was kept and is not needed: but only when all has been made it can go.
+    unused: Option<RamStore>,
     /// `None` if what is written is durable at once.
     cache: Option<Pin<KBox<WriteCache>>>,
     /// Where the store goes when the disk does.
@@ -118,26 +126,40 @@ impl Medium {
             read_only: config.read_only,
             discard: config.discard,
             store: None,
+            unused: None,
             cache: None,
             kept: kept.clone(),
         };
         // From here on whatever fails puts the store back, as it was.
         medium.store = kept.store.lock().take();
         if !config.memory_backed {
-            medium.store = None;
+            medium.unused = medium.store.take();
             return Ok(medium);
         }
         medium.cache = make_cache(config.cache_mib, mib, node)?;
-        if let Some(store) = &mut medium.store {
-            match mib.checked_sub(store.mib()) {
-                Some(0) => (),
+        match &mut medium.store {
+            None => medium.store = Some(RamStore::new(mib, node)?),
+            // One that is too large stays so for now: see `give_up_surplus`.
+            Some(store) => match mib.checked_sub(store.mib()) {
+                None | Some(0) => (),
                 Some(more) => store.grow(&mut RamStore::prepare_growth(more, mib, node)?)?,
-                None => drop(store.shrink(mib)?),
-            }
-        } else {
-            medium.store = Some(RamStore::new(mib, node)?);
+            },
         }
         Ok(medium)
+    }
+
+    /// The disk is made: gives what memory was kept that it has no place for, which can go at any time.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; then the disk must not be used.
+    pub(crate) fn give_up_surplus(&mut self) -> Result<[Option<RamStore>; 2]> {
+        let mib = usize::try_from(self.capacity_sectors / SECTORS_PER_MIB)?;
+        let cut = match &mut self.store {
+            Some(store) if store.mib() > mib => Some(store.shrink(mib)?),
+            _ => None,
+        };
+        Ok([cut, self.unused.take()])
     }
 
     /// The capacity in sectors of 512 bytes.
@@ -268,10 +290,10 @@ impl Medium {
 
     /// The power is off: what is durable stays, for the next time.
     pub(crate) fn power_off(&mut self) {
-        if let Some(store) = self.store.take() {
-            if let Some(cache) = self.cache.take() {
-                cache.lose(&store);
-            }
+        if let (Some(store), Some(cache)) = (&self.store, self.cache.take()) {
+            cache.lose(store);
+        }
+        if let Some(store) = self.store.take().or(self.unused.take()) {
             *self.kept.store.lock() = Some(store);
         }
     }

@@ -113,6 +113,12 @@ impl Prepared {
     }
 }
 
+impl Drop for Powered {
+    fn drop(&mut self) {
+        self.disk.hurry();
+    }
+}
+
 impl Powered {
     /// The disk.
     pub(crate) fn disk(&self) -> &RamDisk {

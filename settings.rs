@@ -319,15 +319,20 @@ impl Settings {
     /// Looks what a disk is, where it can have changed or could be had otherwise than asked for.
     pub(crate) fn look_at(&mut self, disk: &RamDisk) {
         let queues = disk.disk().tagset().hw_queues();
-        // One that was pulled out has none any more, but comes back as it was.
-        if let Ok(size_mib @ 1..) = i64::try_from(disk.size_mib()) {
-            self.set(Key::size, size_mib);
-        }
+        self.take_size(disk.size_mib());
         self.set(Key::read_only, disk.is_read_only());
         self.set(Key::submit_queues, queues.default);
         self.set(Key::read_queues, queues.read);
         self.set(Key::poll_queues, queues.poll);
         self.set(Key::hw_queue_depth, disk.disk().tagset().queue_depth());
+    }
+
+    /// Takes over the size of a disk, or of what is kept of it, unless there is none: it was pulled out, and comes
+    /// back as it was.
+    pub(crate) fn take_size(&mut self, size_mib: u64) {
+        if let Ok(size_mib @ 1..) = i64::try_from(size_mib) {
+            self.set(Key::size, size_mib);
+        }
     }
 
     /// Whether the disk shares its tag set with others.

@@ -32,7 +32,13 @@ impl Throttle {
         })
     }
 
-    /// Lets `bytes` bytes through, at `now_nsec`. Gives for how many nanoseconds they have to wait.
+    /// Whether somebody still waits at `now_nsec`.
+    pub(crate) fn is_behind(&self, now_nsec: i64) -> bool {
+        self.free_at_nsec.load(Relaxed) > now_nsec
+    }
+
+    /// Lets `bytes` bytes through, at `now_nsec`. Gives for how many nanoseconds they have to wait: the later they
+    /// come the longer, so that answers keep their order.
     pub(crate) fn wait_nsec(&self, bytes: u32, now_nsec: i64) -> u64 {
         // 2^32 bytes times 10^9 is below 2^63.
         let cost = u64::from(bytes).wrapping_mul(NSEC_PER_SEC) / self.bytes_per_sec.max(1);

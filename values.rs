@@ -19,7 +19,7 @@ const PAGE_SECTORS: i64 = kernel::page::PAGE_SIZE as i64 >> bindings::SECTOR_SHI
 
 /// What a setting accepts. Bounds are inclusive.
 pub(crate) enum Allowed {
-    /// `1`, `y`, `yes`, `on`; `0`, `n`, `no`, `off`; in letters of any size.
+    /// `1`, `y`, `yes`, `on`, `t`, `true`; `0`, `n`, `no`, `off`, `f`, `false`; in letters of any size.
     Switch,
     /// A whole number.
     Range(i64, i64),
@@ -89,14 +89,12 @@ impl Allowed {
 
 /// The kernel's own function looks at the first letter alone.
 fn parse_switch(text: &CStr) -> Result<bool> {
-    let is_one_of = |words: [&str; 4]| {
+    let is_one_of = |words: [&str; 6]| {
         let mut words = words.iter();
         words.any(|word| text.to_bytes().eq_ignore_ascii_case(word.as_bytes()))
     };
-    match (
-        is_one_of(["1", "y", "yes", "on"]),
-        is_one_of(["0", "n", "no", "off"]),
-    ) {
+    let is_on = is_one_of(["1", "y", "yes", "on", "t", "true"]);
+    match (is_on, is_one_of(["0", "n", "no", "off", "f", "false"])) {
         (true, _) => Ok(true),
         (_, true) => Ok(false),
         _ => Err(EINVAL),

@@ -249,7 +249,19 @@ tags_are_shared() {
     # The set went with its last user.
     power other 1
     has other hw_queue_depth 16
+    # One of them gets poll queues that the other was not made for: its polled requests end all the same.
+    power other 0
+    power dut 0
+    set_to dut poll_queues 1
+    power dut 1
+    set_to dut poll_queues 0
+    power other 1
+    set_to dut poll_queues 1
+    set_to other badblocks +1000-1000
+    fio --name=polled --filename=/dev/other --direct=1 --ioengine=io_uring --hipri --rw=read --bs=4k --size=256k
+    set_to dut poll_queues 0
     rmdir "$CONFIG/other"
+    power dut 0
     set_to dut shared_tags 0
     set_to dut hw_queue_depth 128
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # Bad blocks: what touches one fails, all else does not; they can be met once, or leave what lies before them.
-plan 10
+plan 12
 
 expect_log 'I/O error, dev dut|Buffer I/O error on dev(ice)? dut|lost async page write'
 pick_seed
@@ -174,6 +174,29 @@ whole_blocks() {
     set_to dut badblocks_partial_io 0
 }
 
+# What found room of a range that does not fit as a whole is there, and in force at once.
+partly_full() {
+    power dut 1
+    dd if=/dev/dut of=/dev/null bs=4k count=1 status=none
+    for i in $(seq 510); do
+        bad "+$((i * 1000000))-$((i * 1000000))"
+    done
+    io read 0 8
+    fails_with "No space left" bad +0-5000
+    head -n 2 "$CONFIG/dut/badblocks"
+    if [ "$(head -c 2 "$CONFIG/dut/badblocks")" = "0 " ]; then
+        fails io read 0 8
+    fi
+    power dut 0
+}
+
+hexadecimal() {
+    bad +0x10-0x1f
+    lists "16 16"
+    bad -020-0x1F
+    none
+}
+
 # However requests are completed; and a device that has none left is as fast as it was: no detour.
 completed_by() {
     for mode in "irqmode 1" "irqmode 2" "memory_backed 0" "poll_queues 1" "blocking 1"; do
@@ -208,5 +231,7 @@ check "met once" on_a_new_one met_once
 check "without badblocks_partial_io nothing is written" on_a_new_one partial 0
 check "with it what lies before is" on_a_new_one partial 1
 check "in whole blocks" on_a_new_one whole_blocks
+check "a range for which there is not room enough" on_a_new_one partly_full
+check "hexadecimal" on_a_new_one hexadecimal
 check "in each way of completion" on_a_new_one completed_by
 finish

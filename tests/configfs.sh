@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # Devices come and go through configfs, with null_blk's words; their data is kept while the power is off.
-plan 14
+plan 17
 
 expect_log 'I/O error, dev dut|Buffer I/O error on dev(ice)? dut'
 expect_log 'EXT4-fs.*dut|JBD2:.*dut|Aborting journal on device dut'
@@ -148,6 +148,13 @@ name_is_taken() {
     fails_with "File exists" set_to dut power 1
     log_has 'rnullblk: dut: not made: EEXIST'
     has dut power 0
+    # Settings that would have made less of the data.
+    set_to dut size 1
+    fails_with "File exists" set_to dut power 1
+    set_to dut memory_backed 0
+    fails_with "File exists" set_to dut power 1
+    set_to dut memory_backed 1
+    set_to dut size 4
     rmdir /sys/kernel/config/nullb/dut
     rmmod null_blk
     power dut 1
@@ -214,6 +221,62 @@ open_across_power() {
     rmdir "$CONFIG/dut"
 }
 
+# debugfs knows the size, too: no data is cut off when the power goes and comes.
+resized_elsewhere() {
+    new dut
+    set_to dut size 4
+    power dut 1
+    echo 8 >"$DEBUGFS/dut/size"
+    noise 8 | dd of=/dev/dut bs=1M iflag=fullblock oflag=direct status=none
+    echo 1 >"$DEBUGFS/dut/pull_out"
+    power dut 0
+    has dut size 8
+    power dut 1
+    noise 8 | cmp - /dev/dut
+    rmdir "$CONFIG/dut"
+}
+
+# Requests that would come back for ever do not keep the power on.
+power_off_under_faults() {
+    for faults in "requeue_inject=1,100,0,-1" "timeout_inject=1,100,0,-1 timeout_retry=1" \
+        "irqmode=2 completion_nsec=9223372036854775807 timeout_retry=1"; do
+        new dut
+        set_to dut size 8
+        for pair in $faults; do
+            case $pair in
+            irqmode=* | completion_nsec=*) set_to dut "${pair%%=*}" "${pair#*=}" ;;
+            esac
+        done
+        power dut 1
+        for pair in $faults; do
+            case $pair in
+            *inject=* | timeout_retry=*) set_to dut "${pair%%=*}" "${pair#*=}" ;;
+            esac
+        done
+        echo 300 >/sys/block/dut/queue/io_timeout
+        dd if=/dev/zero of=/dev/dut bs=4k count=4 oflag=direct status=none &
+        dd_pid=$!
+        sleep 2
+        timeout 20 sh -c "echo 0 >'$CONFIG/dut/power'"
+        wait "$dd_pid" || true
+        rmdir "$CONFIG/dut"
+    done
+}
+
+# Who still has a disk open that is gone keeps no memory.
+memory_comes_back() {
+    before=$(used_kib)
+    new dut
+    set_to dut size 128
+    power dut 1
+    exec 5</dev/dut
+    rmdir "$CONFIG/dut"
+    after=$(used_kib)
+    exec 5<&-
+    echo "before $before KiB, after $after KiB"
+    [ $((after - before)) -lt $((64 << 10)) ]
+}
+
 pulled_out_and_back() {
     new dut
     set_to dut size 4
@@ -271,6 +334,9 @@ check "a description holds the module" module_is_held
 check "power off under a file system loses nothing" power_off_under_a_file_system
 check "who has it open does not see the next one" open_across_power
 check "pulled out, and put back" pulled_out_and_back
+check "resized by way of debugfs, and pulled out" resized_elsewhere
+check "power off under endless faults" power_off_under_faults
+check "a stale descriptor keeps no memory" memory_comes_back
 check "power off and rmdir under load" under_load
 check "only root may" only_root
 finish

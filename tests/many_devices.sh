@@ -27,7 +27,7 @@ in_a_loop() { # in_a_loop PROCESS COUNT
 four() {
     pids=
     for process in 1 2 3 4; do
-        "$1" "$process" "$2" &
+        "$1" "$process" "${2-}" &
         pids="$pids $!"
     done
     for pid in $pids; do

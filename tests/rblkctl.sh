@@ -53,7 +53,7 @@ nothing_half_made() {
     grep -F "a power of two, 512 to" "$WORK/stderr"
     says "no_such" rblkctl create broken no_such=1
     says "memory" rblkctl create broken --size 900G
-    says "exists" rblkctl create fast
+    says "there is a device fast already" rblkctl create fast
     [ ! -d "$CONFIG/broken" ]
     [ -d "$CONFIG/fast" ]
 }
@@ -86,7 +86,7 @@ changed() {
     [ "$(blockdev --getsize64 /dev/fast)" -eq $((128 << 20)) ]
     says "rblkctl off fast" rblkctl set fast blocksize=512
     says "allowed is" rblkctl set fast timeout_inject=1,2
-    says "size" rblkctl set fast size=100k
+    fails_with "100k is not a whole number of MiB" "$RBLKCTL" set fast size=100k
     rblkctl off fast
     rblkctl set fast blocksize=512 completion_nsec=20us irqmode=2
     has fast completion_nsec 20000

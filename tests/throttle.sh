@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # mbps: so many MiB a second pass, within 5 percent over 10 s, in whatever way and however many jobs ask.
-plan 9
+plan 11
 
 RAM=$(mount_dir ram)
 mount -t tmpfs tmpfs "$RAM"
@@ -53,6 +53,56 @@ longer_than_the_timeout() {
     fio --name=waits --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=8 --bs=1m --rw=write --size=8m >"$RAM/fio.log"
     [ "$(counter timeouts '' dut)" -eq 0 ]
     [ "$(counter errors '' dut)" -eq 0 ]
+}
+
+# Behind seconds of writes a flush and a discard come in their turn, and do not time out.
+behind_the_others() {
+    power dut 0
+    set_to dut mbps 1
+    set_to dut irqmode "$1"
+    set_to dut write_cache 1
+    power dut 1
+    echo 500 >/sys/block/dut/queue/io_timeout
+    fio --name=writes --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=4 --bs=1m --rw=write --size=4m >"$RAM/fio.log" &
+    fio_pid=$!
+    wait_for 5 some_wait
+    sync /dev/dut
+    blkdiscard -f -o 0 -l 4096 /dev/dut
+    wait "$fio_pid"
+    [ "$(counter flushes '' dut)" -ge 1 ]
+    [ "$(counter timeouts '' dut)" -eq 0 ]
+    [ "$(counter errors '' dut)" -eq 0 ]
+    power dut 0
+    set_to dut irqmode 0
+    set_to dut write_cache 0
+}
+
+in_each_mode() { # in_each_mode FUNCTION
+    for irqmode in 0 1 2; do
+        "$1" "$irqmode"
+    done
+}
+
+some_wait() { ! grep '^0 started' "$DEBUGFS/dut/in_flight"; }
+
+# Whoever turns the power off does not wait for minutes of requests.
+power_off_with_a_backlog() {
+    power dut 0
+    set_to dut mbps 1
+    set_to dut irqmode "$1"
+    power dut 1
+    fio --name=backlog --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=64 --bs=1m --rw=randwrite --norandommap \
+        --number_ios=64 --time_based --runtime=100 >"$RAM/fio.log" 2>&1 &
+    fio_pid=$!
+    wait_for 5 some_wait
+    sleep 1
+    start=$(date +%s)
+    power dut 0
+    took=$(($(date +%s) - start))
+    echo "power off took $took s"
+    wait "$fio_pid" || true
+    [ "$took" -lt 6 ]
+    set_to dut irqmode 0
 }
 
 # Discards and flushes move nothing, so they cost nothing.
@@ -107,6 +157,8 @@ check "in each way of completion" in_each_way
 check "polled" polled
 check "what waits for its turn does not time out" longer_than_the_timeout
 check "only data counts" only_data_counts
+check "flushes and discards keep their turn" in_each_mode behind_the_others
+check "power off does not wait for a backlog" in_each_mode power_off_with_a_backlog
 check "data is right, and power goes off meanwhile" verified_and_powered_off
 check "0 is no limit" no_limit
 finish
