@@ -11,6 +11,7 @@ use crate::{
         self,
         Config,
         FaultConfig,
+        Faults,
         IrqMode,
         RamDisk, //
     },
@@ -48,6 +49,8 @@ enum Change {
     Off,
     /// At any time. While the power is on this is how: with all settings, the changed one among them.
     Live(fn(&RamDisk, &Settings) -> Result),
+    /// As `Live`, of the disk's faults.
+    LiveFault(fn(&Faults, &Settings) -> Result),
     /// As `Live`; the user can insist, with the word "force" behind the value.
     Forcible(fn(&RamDisk, &Settings, is_forced: bool) -> Result),
 }
@@ -183,46 +186,25 @@ settings! {
     25: shared_tag_bitmap = 0, Allowed::Switch, Off,
         "All queues of a device share one set of tags";
     26: badblocks_once = 0, Allowed::Switch,
-        Live(|disk, now| disk.change_faults(|faults| {
-            faults.set_bad_blocks_once(now.is_on(Key::badblocks_once));
-            Ok(())
-        })),
+        LiveFault(|faults, now| { faults.set_bad_blocks_once(now.is_on(Key::badblocks_once)); Ok(()) }),
         "A bad block is none any more when it was met";
     27: badblocks_partial_io = 0, Allowed::Switch,
-        Live(|disk, now| disk.change_faults(|faults| {
-            faults.set_bad_blocks_partial_io(now.is_on(Key::badblocks_partial_io));
-            Ok(())
-        })),
+        LiveFault(|faults, now| { faults.set_bad_blocks_partial_io(now.is_on(Key::badblocks_partial_io)); Ok(()) }),
         "Read and write what lies before a bad block";
     28: timeout_inject = 0, Allowed::Fault,
-        Live(|disk, now| disk.change_faults(|faults| {
-            faults.timeout.set(now.fault(Key::timeout_inject)?);
-            Ok(())
-        })),
+        LiveFault(|faults, now| { faults.timeout.set(now.fault(Key::timeout_inject)?); Ok(()) }),
         "Forget requests, until they time out: interval,probability,space,times";
     29: timeout_retry = 0, Allowed::Switch,
-        Live(|disk, now| disk.change_faults(|faults| {
-            faults.set_timeout_retry(now.is_on(Key::timeout_retry));
-            Ok(())
-        })),
+        LiveFault(|faults, now| { faults.set_timeout_retry(now.is_on(Key::timeout_retry)); Ok(()) }),
         "Try a request that timed out again; 0: it fails";
     30: requeue_inject = 0, Allowed::Fault,
-        Live(|disk, now| disk.change_faults(|faults| {
-            faults.requeue.set(now.fault(Key::requeue_inject)?);
-            Ok(())
-        })),
+        LiveFault(|faults, now| { faults.requeue.set(now.fault(Key::requeue_inject)?); Ok(()) }),
         "Give requests back unserved: interval,probability,space,times";
     31: init_hctx_fault_inject = 0, Allowed::Fault,
-        Live(|disk, now| disk.change_faults(|faults| {
-            faults.init_hctx.set(now.fault(Key::init_hctx_fault_inject)?);
-            Ok(())
-        })),
+        LiveFault(|faults, now| { faults.init_hctx.set(now.fault(Key::init_hctx_fault_inject)?); Ok(()) }),
         "Fail to make hardware queues: interval,probability,space,times";
     32: fault_seed = 0, Allowed::Range(0, i64::MAX),
-        Live(|disk, now| disk.change_faults(|faults| {
-            faults.sow(now.unsigned(Key::fault_seed));
-            Ok(())
-        })),
+        LiveFault(|faults, now| { faults.sow(now.unsigned(Key::fault_seed)); Ok(()) }),
         "Seed of the faults' chances";
 }
 
@@ -310,6 +292,9 @@ impl Settings {
             (_, None) => (),
             (Off, Some(_)) => return Err(EBUSY),
             (Live(apply), Some(disk)) => apply(disk, &changed)?,
+            (LiveFault(apply), Some(disk)) => {
+                disk.change_faults(|faults| apply(faults, &changed))?;
+            }
             (Forcible(apply), Some(disk)) => apply(disk, &changed, forced.is_some())?,
         }
         *self = changed;

@@ -20,21 +20,22 @@ in_builder() {
         setpriv --reuid="$OWNER_UID" --regid="$OWNER_GID" --clear-groups --pdeathsig TERM "$@"
 }
 
-# put PROGRAM: everything that a user gets.
+# put PROGRAM COMMAND...: everything that a user gets; COMMAND runs the program where it was built.
 put() {
     install -D "$1" "$built/rblkctl"
+    shift
     mkdir -p "$built/completions"
-    "$built/rblkctl" man >"$built/rblkctl.1"
-    "$built/rblkctl" completions bash >"$built/completions/rblkctl.bash"
-    "$built/rblkctl" completions zsh >"$built/completions/_rblkctl"
-    "$built/rblkctl" completions fish >"$built/completions/rblkctl.fish"
+    "$@" man >"$built/rblkctl.1"
+    "$@" completions bash >"$built/completions/rblkctl.bash"
+    "$@" completions zsh >"$built/completions/_rblkctl"
+    "$@" completions fish >"$built/completions/rblkctl.fish"
 }
 
 mkdir -p "$built"
 if [ "${1-}" != vm ] && is_cargo_new_enough; then
     say "building rblkctl with $(cargo --version)"
     cargo build --release --locked --manifest-path "$manifest" --target-dir "$built/target"
-    put "$built/target/release/rblkctl"
+    put "$built/target/release/rblkctl" "$built/rblkctl"
 else
     become_root "$@"
     use_cache
@@ -45,7 +46,7 @@ else
     if [ "${1-}" = vm ]; then
         install -D "$built/vm-target/release/rblkctl" "$built/vm/rblkctl"
     else
-        put "$built/vm-target/release/rblkctl"
+        put "$built/vm-target/release/rblkctl" in_builder /module/build/tools/vm-target/release/rblkctl
     fi
 fi
 chown -R "$OWNER_UID:$OWNER_GID" "$built"

@@ -9,7 +9,8 @@ export RNULLBLK_KO=/payload/rnullblk.ko KTAP_HELPERS=/payload/ktap_helpers.sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t debugfs debugfs /sys/kernel/debug
-modprobe configfs && mount -t configfs configfs /sys/kernel/config
+[ -d /sys/kernel/config ] || modprobe configfs
+mount -t configfs configfs /sys/kernel/config
 mkdir -p /dev/pts /dev/shm /results
 ln -s /proc/self/fd /dev/fd
 ln -s fd/0 /dev/stdin

@@ -109,10 +109,8 @@ attribute() { # attribute NAME
     power dut 1
     has dut "$1" "$value"
 
-    allowed=$(of "$1" 5)
-    for bad in $(of "$1" 4) '' abc 1.5 =1 "1 2"; do
-        refused "$1" "$bad"
-    done
+    # shellcheck disable=SC2046 # a list
+    refused "$1" "$value" "$(of "$1" 5)" $(of "$1" 4) '' abc 1.5 =1 "1 2"
     # Whoever cannot change says so, even of the value that is there.
     if [ "$(of "$1" 6)" = live ]; then
         set_to dut "$1" "$value"
@@ -121,22 +119,32 @@ attribute() { # attribute NAME
     fi
     has dut "$1" "$value"
     power dut 0
-    for bad in $(of "$1" 4) '' abc; do
-        refused "$1" "$bad"
-    done
+    # shellcheck disable=SC2046
+    refused "$1" "$value" "$(of "$1" 5)" $(of "$1" 4) '' abc
     set_to dut "$1" "$(of "$1" 2)"
 }
 
-# One line in the log, which names device, attribute, value and what is allowed.
-refused() { # refused NAME VALUE
-    echo "$LOG_MARK: the last value" >/dev/kmsg
-    fails_with "Invalid argument|out of range" set_to dut "$1" "$2"
-    has dut "$1" "$value"
-    dmesg | awk -v mark="$LOG_MARK: the last value" '
+# refused NAME VALUE ALLOWED BAD...: none of the bad ones changes the value, and each has one line in the log, which names
+# device, attribute, bad value and what is allowed.
+refused() {
+    name=$1 value=$2 allowed=$3
+    shift 3
+    echo "$LOG_MARK: the last values" >/dev/kmsg
+    for bad in "$@"; do
+        if set_to dut "$name" "$bad" 2>"$WORK/said"; then
+            echo "$name took '$bad'"
+            return 1
+        fi
+        grep -qE "Invalid argument|out of range" "$WORK/said"
+    done
+    has dut "$name" "$value"
+    for bad in "$@"; do
+        echo "dut: $name=$bad refused: allowed is $allowed"
+    done >"$WORK/expected"
+    dmesg | awk -v mark="$LOG_MARK: the last values" '
         index($0, mark) { said = ""; next }
         sub(/^[^]]*\] rnullblk: /, "") { said = said $0 "\n" }
-        END { printf "%s", said }' >"$WORK/said"
-    echo "dut: $1=$2 refused: allowed is $allowed" | diff - "$WORK/said"
+        END { printf "%s", said }' | diff "$WORK/expected" -
 }
 
 # effect NAME VALUE FILE CONTENT: with that value a file below /sys/block/dut says so.
@@ -200,6 +208,7 @@ queues_in_force() {
 }
 
 scheduler_in_force() {
+    modprobe mq-deadline # the kernel takes it only if it is there
     set_to dut submit_queues 1
     [ "$(scheduler 0)" = mq-deadline ]
     [ "$(scheduler 1)" = none ]
@@ -216,7 +225,9 @@ scheduler() { # scheduler NO_SCHED: the one that is chosen
 flag() { # flag NAME FLAG: with the attribute on, the kernel shows the flag for the hardware queues, and else not
     set_to dut "$1" 0
     power dut 1
-    [ -z "$(grep -w "$2" /sys/kernel/debug/block/dut/hctx0/flags)" ]
+    if grep -w "$2" /sys/kernel/debug/block/dut/hctx0/flags; then
+        return 1
+    fi
     power dut 0
     set_to dut "$1" 1
     power dut 1
@@ -246,9 +257,9 @@ tags_are_shared() {
     power dut 0
     dd if=/dev/zero of=/dev/other bs=64k count=16 oflag=direct
     power other 0
-    # The set went with its last user.
+    # The set went with its last user, so now the other one makes it.
     power other 1
-    has other hw_queue_depth 16
+    has other hw_queue_depth 99
     # One of them gets poll queues that the other was not made for: its polled requests end all the same.
     power other 0
     power dut 0
@@ -363,16 +374,10 @@ other_ways() {
 }
 
 others() {
-    value=2 allowed="2 to 2"
     set_to dut queue_mode 2
-    for bad in 0 1 3; do
-        refused queue_mode "$bad"
-    done
+    refused queue_mode 2 "2 to 2" 0 1 3
     fails_with "not permitted" set_to dut index 7
-    value=0 allowed=$SWITCH
-    for bad in 2 -1 maybe ''; do
-        refused power "$bad"
-    done
+    refused power 0 "$SWITCH" 2 -1 maybe ''
 }
 
 # Text that is far too long, and bytes that are no text.

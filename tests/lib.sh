@@ -36,7 +36,7 @@ LOG_MARK="rnullblk test: $(basename "$0") $$ starts"
 echo "$LOG_MARK" >/dev/kmsg
 
 mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
-modprobe configfs
+[ -d /sys/kernel/config ] || modprobe configfs
 mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
 
 cleanup() {
@@ -133,7 +133,7 @@ set_to() { /bin/echo "$3" >"$CONFIG/$1/$2"; }
 
 # has NAME ATTRIBUTE VALUE: the description shows it.
 has() {
-    shown=$(cat "$CONFIG/$1/$2")
+    read -r shown <"$CONFIG/$1/$2"
     [ "$shown" = "$3" ] || {
         echo "$1: $2 is '$shown', not '$3'"
         return 1

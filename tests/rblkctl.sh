@@ -6,7 +6,7 @@ plan 14
 
 RBLKCTL=${RBLKCTL:-$TESTS/../rblkctl}
 [ -x "$RBLKCTL" ] || skip_all "no rblkctl: make tools"
-MNT=$(mount_dir)
+MNT=$(mount_dir mnt)
 
 rblkctl() { "$RBLKCTL" "$@"; }
 
