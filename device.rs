@@ -858,6 +858,13 @@ impl RamDisk {
                 hw.start_timer(0);
             }
         });
+        // What was forgotten, or nobody polls for.
+        self.disk.for_each_in_flight(|rq| {
+            if let Some(rq) = rq.take() {
+                let status = rq.data().status();
+                rq.end(status);
+            }
+        });
     }
 
     /// To be called after bad blocks were added or cleared.

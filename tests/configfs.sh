@@ -236,31 +236,40 @@ resized_elsewhere() {
     rmdir "$CONFIG/dut"
 }
 
-# Requests that would come back for ever do not keep the power on.
-power_off_under_faults() {
-    for faults in "requeue_inject=1,100,0,-1" "timeout_inject=1,100,0,-1 timeout_retry=1" \
-        "irqmode=2 completion_nsec=9223372036854775807 timeout_retry=1"; do
-        new dut
-        set_to dut size 8
-        for pair in $faults; do
-            case $pair in
-            irqmode=* | completion_nsec=*) set_to dut "${pair%%=*}" "${pair#*=}" ;;
-            esac
-        done
-        power dut 1
-        for pair in $faults; do
-            case $pair in
-            *inject=* | timeout_retry=*) set_to dut "${pair%%=*}" "${pair#*=}" ;;
-            esac
-        done
-        echo 300 >/sys/block/dut/queue/io_timeout
-        dd if=/dev/zero of=/dev/dut bs=4k count=4 oflag=direct status=none &
-        dd_pid=$!
-        sleep 2
-        timeout 20 sh -c "echo 0 >'$CONFIG/dut/power'"
-        wait "$dd_pid" || true
-        rmdir "$CONFIG/dut"
+# under_faults MILLISECONDS SETTING=VALUE...: requests that would come back for ever, or after a timeout of so long, do not
+# keep the power on.
+under_faults() {
+    milliseconds=$1
+    shift
+    new dut
+    set_to dut size 8
+    power dut 1
+    : </dev/dut # looks for partitions
+    for pair in "$@"; do
+        set_to dut "${pair%%=*}" "${pair#*=}" || {
+            power dut 0
+            set_to dut "${pair%%=*}" "${pair#*=}"
+            power dut 1
+        }
     done
+    echo "$milliseconds" >/sys/block/dut/queue/io_timeout
+    dd if=/dev/zero of=/dev/dut bs=4k count=4 oflag=direct status=none &
+    dd_pid=$!
+    sleep 1
+    start=$(date +%s)
+    power dut 0
+    took=$(($(date +%s) - start))
+    echo "power off took $took s"
+    wait "$dd_pid" || true
+    rmdir "$CONFIG/dut"
+    [ "$took" -lt 10 ]
+}
+
+power_off_under_faults() {
+    under_faults 5000 requeue_inject=1,100,0,-1
+    under_faults 100 timeout_retry=1 timeout_inject=1,100,0,-1
+    under_faults 60000 timeout_inject=1,100,0,-1
+    under_faults 60000 irqmode=2 completion_nsec=60000000000
 }
 
 # Who still has a disk open that is gone keeps no memory.
