@@ -100,9 +100,9 @@ refuses() { # refuses VALUE ALLOWED
 bad_max_sectors() {
     refuses 1 "0, or $PAGE_SECTORS to 2147483647"
     refuses $((PAGE_SECTORS - 1)) "0, or $PAGE_SECTORS to 2147483647"
-    refuses -1 "0 to 2147483647"
-    refuses 2147483648 "0 to 2147483647"
-    refuses many "0 to 2147483647"
+    refuses -1 "0, or $PAGE_SECTORS to 2147483647"
+    refuses 2147483648 "0, or $PAGE_SECTORS to 2147483647"
+    refuses many "0, or $PAGE_SECTORS to 2147483647"
 }
 
 rotational() {

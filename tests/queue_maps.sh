@@ -106,7 +106,7 @@ cut_to_cpus() {
     maps_are "$possible_cpus" "$possible_cpus" "$possible_cpus"
     for kind in submit read poll; do
         [ "$(cat "/sys/module/rnullblk/parameters/${kind}_queues")" -eq "$possible_cpus" ]
-        log_has "rnullblk: ${kind}_queues=$more cut to $possible_cpus, the number of possible CPUs"
+        log_has "rnullblk: rblk0: ${kind}_queues=$more cut to $possible_cpus, the number of possible CPUs"
     done
 }
 

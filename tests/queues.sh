@@ -40,7 +40,7 @@ one_for_each_online_cpu() {
 more_than_cpus() { # more_than_cpus NUMBER
     reload size=16 "submit_queues=$1"
     queues_are "$possible_cpus" 128
-    log_has "rnullblk: submit_queues=$1 cut to $possible_cpus, the number of possible CPUs"
+    log_has "rnullblk: rblk0: submit_queues=$1 cut to $possible_cpus, the number of possible CPUs"
 }
 
 as_many_as_cpus_is_not_cut() {
