@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # rblkctl makes, shows, changes and removes real devices, and says what is wrong in words.
-plan 14
+plan 15
 
 RBLKCTL=${RBLKCTL:-$TESTS/../rblkctl}
 [ -x "$RBLKCTL" ] || skip_all "no rblkctl: make tools"
@@ -54,6 +54,10 @@ nothing_half_made() {
     says "no_such" rblkctl create broken no_such=1
     says "memory" rblkctl create broken --size 900G
     says "there is a device fast already" rblkctl create fast
+    says "there is a disk rblk0 already" rblkctl create rblk0
+    says "no_such" rblkctl set fast mbps=50 no_such=1
+    has fast mbps 100
+    fails_with "use rblkctl on or rblkctl off" "$RBLKCTL" create broken power=1
     [ ! -d "$CONFIG/broken" ]
     [ -d "$CONFIG/fast" ]
 }
@@ -67,6 +71,8 @@ listed() {
     rblkctl list --json >"$WORK/json"
     [ "$(jq -r '.[] | select(.name == "fast") | .size | tostring' "$WORK/json")" = 64 ]
     [ "$(jq length "$WORK/json")" -eq 2 ]
+    jq -r '.[] | "\(.name) \(.state) \(.origin)"' "$WORK/json" | sort >"$WORK/states"
+    printf '%s\n' "fast on configfs" "rblk0 on load" | diff - "$WORK/states"
 }
 
 shown() {
@@ -98,7 +104,10 @@ changed() {
 made_at_load() {
     rblkctl set rblk0 size=16M
     [ "$(blockdev --getsize64 /dev/rblk0)" -eq $((16 << 20)) ]
-    says "loaded" rblkctl remove rblk0
+    for command in off remove; do
+        says "was made when the module was loaded and goes with it" rblkctl "$command" rblk0
+    done
+    says "size" rblkctl set rblk0 queues=1 # what can be set
     [ -b /dev/rblk0 ]
 }
 
@@ -124,7 +133,33 @@ not_while_it_is_used() {
     swapon /dev/fast
     says "swap" rblkctl remove fast
     swapoff /dev/fast
+    # Where it is mounted cannot be seen from here.
+    mkfs.ext4 -q -F /dev/fast
+    # shellcheck disable=SC2016 # expanded by the shell inside
+    unshare --mount sh -euc '
+        mount /dev/fast "$1"
+        : >"$2/mounted"
+        timeout 10 sh -c "until [ -e $2/end ]; do sleep 0.1; done" || :
+        umount "$1"
+    ' sh "$MNT" "$WORK" &
+    wait_for 5 test -e "$WORK/mounted"
+    says "fast is in use" rblkctl off fast
+    : >"$WORK/end"
+    wait $!
+    has fast power 1
 }
+
+pulled_out() {
+    rblkctl create pulled --size 1M
+    echo 1 >"$DEBUGFS/pulled/pull_out"
+    [ "$(rblkctl show pulled --json | jq -r .state)" = gone ]
+    says "rblkctl off pulled, then rblkctl on pulled" rblkctl on pulled
+    rblkctl off pulled
+    rblkctl on pulled
+    [ "$(rblkctl show pulled --json | jq -r .state)" = on ]
+    rblkctl remove pulled
+}
+expect_log 'I/O error, dev pulled|Buffer I/O error on dev(ice)? pulled'
 
 bad_blocks() {
     rblkctl badblocks fast add 8-15
@@ -142,7 +177,7 @@ counted() {
     echo "writes: $before, then $after"
     [ "$after" -gt "$before" ]
     rblkctl stats fast | grep -w writes
-    timeout 5 "$RBLKCTL" stats fast --watch 1 >"$WORK/watch" || [ $? -eq 124 ]
+    timeout 5 "$RBLKCTL" stats --watch=1 fast >"$WORK/watch" || [ $? -eq 124 ]
     [ "$(wc -l <"$WORK/watch")" -gt 2 ]
 }
 
@@ -153,14 +188,24 @@ pages() {
     done
     rblkctl completions bash >"$WORK/completions"
     bash -n "$WORK/completions"
-    rblkctl list | head -c 1 >/dev/null # a closed pipe is no error
+    # shellcheck disable=SC2016 # expanded by the shell inside
+    grep -Fq '$(ls /sys/kernel/config/rnullblk' "$WORK/completions"
+    # That nobody reads any more is no error.
+    (sleep 1; status=0; rblkctl man || status=$?; echo "$status" >"$WORK/status") | true
+    [ "$(cat "$WORK/status")" -eq 0 ]
 }
 
 removed() {
     rblkctl remove fast
     [ ! -e /sys/block/fast ]
     [ ! -d "$CONFIG/fast" ]
-    rblkctl create --size 1M
+    for name in one two three; do
+        rblkctl create "$name" --size 1M
+    done
+    says "no device nobody" rblkctl remove one nobody
+    [ -b /dev/one ]
+    rblkctl remove one two one
+    [ ! -e /sys/block/two ]
     rblkctl create --size 1M
     rblkctl remove --all
     [ -z "$(find "$CONFIG" -mindepth 1 -type d)" ]
@@ -178,6 +223,7 @@ check "set, off and on" changed
 check "a device that was made at load" made_at_load
 check "it shrinks what is open only by force" shrunk
 check "it removes nothing that is used" not_while_it_is_used
+check "what is pulled out" pulled_out
 check "bad blocks" bad_blocks
 check "stats" counted
 check "manual page and completions" pages

@@ -20,12 +20,13 @@ use clap::{
     Subcommand,
     ValueEnum, //
 };
+use clap_complete::Shell;
 use std::time::Duration;
 
 /// Make, list, change and remove RAM disks of the kernel module rnullblk
 ///
 /// RAM disks are described below configfs, in /sys/kernel/config/rnullblk. Without a command, they are listed.
-/// A NAME may also be given as /dev/NAME.
+/// A NAME may also be given as /dev/NAME. Sizes take the units K, M, G, T and P, which are powers of 1024.
 #[derive(Parser)]
 #[command(name = "rblkctl", version)]
 pub struct Cli {
@@ -45,6 +46,7 @@ pub enum Command {
     },
     /// Show all attributes of a RAM disk
     Show {
+        /// The RAM disk
         #[arg(value_parser = parse_name)]
         name: String,
         /// Print an object
@@ -53,10 +55,11 @@ pub enum Command {
     },
     /// Change attributes of a RAM disk
     Set {
+        /// The RAM disk
         #[arg(value_parser = parse_name)]
         name: String,
-        /// Any attribute of the driver. size and cache_size take units (1G, 512M; a plain number is MiB), so do
-        /// blocksize (4k) and completion_nsec (20us)
+        /// Any attribute of the driver but power. size and cache_size take units (1G, 512M, powers of 1024; a plain
+        /// number is MiB), so do blocksize (4k) and completion_nsec (20us)
         #[arg(value_name = "KEY=VALUE", required = true, value_parser = parse_setting)]
         settings: Vec<Setting>,
         /// Shrink a device that is in use: what lies beyond its new end is lost
@@ -65,30 +68,34 @@ pub enum Command {
     },
     /// Switch a RAM disk on: /dev/NAME appears
     On {
+        /// The RAM disk
         #[arg(value_parser = parse_name)]
         name: String,
     },
-    /// Switch a RAM disk off: /dev/NAME and its data go, its description stays
+    /// Switch a RAM disk off: /dev/NAME goes; its description and data stay, what is only in the volatile cache is lost
     Off {
+        /// The RAM disk
         #[arg(value_parser = parse_name)]
         name: String,
-        /// Even if it is mounted, used as swap, or held by another device
+        /// Even if it is in use: mounted, swap, or held by another device
         #[arg(long)]
         force: bool,
     },
     /// Remove RAM disks with their data and descriptions
     Remove {
+        /// The RAM disks
         #[arg(value_name = "NAME", required_unless_present = "all", value_parser = parse_name)]
         names: Vec<String>,
         /// All but those that were made when the module was loaded
         #[arg(long, conflicts_with = "names")]
         all: bool,
-        /// Even if they are mounted, used as swap, or held by another device
+        /// Even if they are in use: mounted, swap, or held by other devices
         #[arg(long)]
         force: bool,
     },
     /// List, add or clear bad sectors
     Badblocks {
+        /// The RAM disk
         #[arg(value_parser = parse_name)]
         name: String,
         #[command(subcommand)]
@@ -96,17 +103,28 @@ pub enum Command {
     },
     /// Show what the hardware queues counted, in total and each
     Stats {
+        /// The RAM disks
         #[arg(value_name = "NAME", required = true, value_parser = parse_name)]
         names: Vec<String>,
-        /// Print rates per second, again and again, until the devices are gone
-        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = parse_seconds)]
+        /// Print rates per second, again and again, until the devices are off or gone
+        #[arg(
+            long,
+            value_name = "SECONDS",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "1",
+            value_parser = parse_seconds
+        )]
         watch: Option<Duration>,
         /// Print an array of objects; with --watch, one a line
         #[arg(long)]
         json: bool,
     },
     /// Print a shell's completions
-    Completions { shell: Shell },
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Print the manual page
     Man,
 }
@@ -116,7 +134,7 @@ pub struct Create {
     /// A name (without one, the first free rblkN), and any attribute of the driver as with 'set'
     #[arg(value_name = "NAME|KEY=VALUE", value_parser = parse_name_or_setting)]
     pub name_and_settings: Vec<NameOrSetting>,
-    /// Capacity: 1G, 512M; a plain number is MiB
+    /// Capacity: 1G, 512M (powers of 1024); a plain number is MiB
     #[arg(long, value_parser = units::mib)]
     pub size: Option<u64>,
     /// Logical block size: 512, 4k
@@ -231,11 +249,13 @@ impl Create {
 pub enum Badblocks {
     /// Make sectors bad
     Add {
+        /// The first and the last sector, of 512 bytes
         #[arg(value_name = "START-END", value_parser = parse_range)]
         range: String,
     },
     /// Make sectors good again
     Clear {
+        /// The first and the last sector, of 512 bytes
         #[arg(value_name = "START-END", value_parser = parse_range)]
         range: String,
     },
@@ -247,13 +267,6 @@ pub enum IrqMode {
     None = 0,
     Softirq = 1,
     Timer = 2,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Shell {
-    Bash,
-    Zsh,
-    Fish,
 }
 
 #[cfg(test)]
@@ -290,19 +303,12 @@ mod tests {
         );
     }
 
-    /// Only one device is made at a time.
-    #[test]
-    fn two_names_are_refused() {
-        assert!(create("rblkctl create a b").name().is_err());
-        assert_eq!(create("rblkctl create size=1G").name(), Ok(None));
-    }
-
-    /// --watch takes an interval or one second.
+    /// --watch takes an interval or one second, and no name for an interval.
     #[test]
     fn watch_needs_no_interval() {
         for (line, expected) in [
-            ("rblkctl stats rblk0 --watch", Duration::from_secs(1)),
-            ("rblkctl stats rblk0 --watch 2", Duration::from_secs(2)),
+            ("rblkctl stats --watch rblk0", Duration::from_secs(1)),
+            ("rblkctl stats rblk0 --watch=2", Duration::from_secs(2)),
         ] {
             let cli = Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
             assert!(

@@ -9,10 +9,10 @@ use crate::{
         Create, //
     },
     device::{
-        read,
+        read_if_there,
         Device,
-        Origin,
-        Roots, //
+        Root,
+        State, //
     },
     error::{
         Error,
@@ -21,17 +21,16 @@ use crate::{
     pages,
     settings::Setting,
     stats::Sample,
-    table, units,
-    usage::{
-        check_unused,
-        usages, //
-    },
+    table,
+    units,
+    usage::Usages, //
 };
 use serde_json::{
     json,
     Value, //
 };
 use std::{
+    collections::BTreeSet,
     io::Write,
     thread::sleep,
     time::{
@@ -40,108 +39,103 @@ use std::{
     },
 };
 
-pub fn run(command: Command, roots: &Roots, out: &mut dyn Write) -> Result {
+pub fn run(command: Command, root: &Root, out: &mut dyn Write) -> Result {
     match command {
-        Command::Create(wanted) => create(roots, &wanted, out),
-        Command::List { json } => list(roots, json, out),
-        Command::Show { name, json } => show(roots, &name, json, out),
+        Command::Create(wanted) => create(root, &wanted, out),
+        Command::List { json } => list(root, json, out),
+        Command::Show { name, json } => show(root, &name, json, out),
         Command::Set {
             name,
             settings,
             force,
-        } => set(&roots.device(&name)?, &settings, force),
-        Command::On { name } => roots.device(&name)?.set("power", "1"),
-        Command::Off { name, force } => off(roots, &name, force),
-        Command::Remove { names, all, force } => remove(roots, &names, all, force),
-        Command::Badblocks { name, action } => badblocks(&roots.device(&name)?, action, out),
+        } => set(&root.device(&name)?, &settings, force),
+        Command::On { name } => on(&root.device(&name)?),
+        Command::Off { name, force } => off(root, &name, force),
+        Command::Remove { names, all, force } => remove(root, &names, all, force),
+        Command::Badblocks { name, action } => badblocks(&root.device(&name)?, action, out),
         Command::Stats { names, watch, json } => match watch {
-            None => stats(roots, &names, json, out),
-            Some(interval) => watch_stats(roots, &names, interval, json, out),
+            None => stats(root, &names, json, out),
+            Some(interval) => watch_stats(root, &names, interval, json, out),
         },
-        Command::Completions { shell } => Ok(out.write_all(&pages::completions(shell))?),
-        Command::Man => Ok(out.write_all(&pages::manual()?)?),
+        Command::Completions { shell } => Ok(out.write_all(pages::completions(shell).as_bytes())?),
+        Command::Man => Ok(out.write_all(pages::manual()?.as_bytes())?),
     }
 }
 
-fn create(roots: &Roots, wanted: &Create, out: &mut dyn Write) -> Result {
-    let device = roots.describe(wanted.name().map_err(Error::Message)?)?;
-    if let Err(error) = configure(&device, wanted) {
-        return Err(match device.remove() {
-            Ok(()) => error,
-            Err(_) => Error::Message(format!(
-                "{error}; remove what is left: rblkctl remove {}",
-                device.name
-            )),
-        });
-    }
-    if wanted.no_power {
-        writeln!(out, "{}", device.name)?;
-    } else {
-        writeln!(out, "{}", device.path())?;
-    }
-    Ok(())
-}
-
-fn configure(device: &Device<'_>, wanted: &Create) -> Result {
-    for setting in wanted.settings() {
-        device.set(&setting.attribute, &setting.value)?;
-    }
-    if wanted.no_power {
-        Ok(())
-    } else {
-        device.set("power", "1")
+fn create(root: &Root, wanted: &Create, out: &mut dyn Write) -> Result {
+    let device = root.describe(wanted.name().map_err(Error::Message)?)?;
+    let done = set(&device, &wanted.settings(), false).and_then(|()| match wanted.no_power {
+        true => Ok(device.name.clone()),
+        false => device.set("power", "1").map(|()| device.path()),
+    });
+    match done {
+        Ok(made) => Ok(writeln!(out, "{made}")?),
+        Err(error) if device.remove().is_ok() => Err(error),
+        Err(error) => Err(Error::new(format!(
+            "{error}; remove what is left: rblkctl remove {}",
+            device.name
+        ))),
     }
 }
 
-fn list(roots: &Roots, as_json: bool, out: &mut dyn Write) -> Result {
-    let devices = roots.devices()?;
+fn list(root: &Root, as_json: bool, out: &mut dyn Write) -> Result {
+    let usages = Usages::read(root)?;
+    let mut objects = Vec::new();
+    for device in root.devices()? {
+        objects.extend(object(&device, &usages)?);
+    }
     if as_json {
-        let objects: Result<Vec<_>> = devices.iter().map(|device| object(roots, device)).collect();
-        return print_json(&objects?.into(), out);
+        return print_json(&objects.into(), out);
     }
-    let heading = ["NAME", "SIZE", "BLOCK", "QUEUES", "STATE", "MOUNTPOINT"];
+    let heading = [
+        "NAME",
+        "SIZE",
+        "BLOCK",
+        "QUEUES",
+        "STATE",
+        "ORIGIN",
+        "MOUNTPOINT",
+    ];
     let mut rows = vec![heading.map(String::from).to_vec()];
-    for device in &devices {
-        rows.push(row(roots, device)?);
-    }
+    rows.extend(objects.iter().map(row));
     Ok(table::print(out, &rows, |column| {
         (1..=3).contains(&column)
     })?)
 }
 
-fn row(roots: &Roots, device: &Device<'_>) -> Result<Vec<String>> {
-    let attributes = device.attributes()?;
-    let get = |name: &str| attributes.get(name).map_or("", String::as_str);
-    let size = |name, unit: u64| {
-        let number = get(name).parse::<u64>().ok();
+/// A device as a line of the list.
+fn row(object: &Value) -> Vec<String> {
+    let text = |name: &str| object[name].as_str().unwrap_or_default().to_string();
+    let size = |name: &str, unit: u64| {
+        let number = object[name].as_u64();
         number.map_or(String::new(), |number| {
             units::show_size(number.saturating_mul(unit))
         })
     };
-    let queues = match (get("submit_queues"), get("read_queues"), get("poll_queues")) {
-        (submit, "" | "0", "" | "0") => submit.into(),
-        (submit, read, poll) => [submit, read, poll]
-            .map(|count| if count.is_empty() { "0" } else { count })
-            .join("+"),
+    let queues = ["submit_queues", "read_queues", "poll_queues"].map(|name| object[name].as_u64());
+    let queues = match queues.map(Option::unwrap_or_default) {
+        _ if queues[0].is_none() => String::new(),
+        [submit, 0, 0] => submit.to_string(),
+        [submit, read, poll] => format!("{submit}+{read}+{poll}"),
     };
-    let users: Vec<_> = usages(roots, device)?
-        .iter()
-        .map(|usage| usage.show())
-        .collect();
-    Ok(vec![
-        device.name.clone(),
+    let users = object["users"].as_array().into_iter().flatten();
+    let users: Vec<_> = users.filter_map(Value::as_str).collect();
+    vec![
+        text("name"),
         size("size", 1 << 20),
         size("blocksize", 1),
         queues,
-        device.state().into(),
+        text("state"),
+        text("origin"),
         users.join(","),
-    ])
+    ]
 }
 
-fn show(roots: &Roots, name: &str, as_json: bool, out: &mut dyn Write) -> Result {
-    let device = roots.device(name)?;
+fn show(root: &Root, name: &str, as_json: bool, out: &mut dyn Write) -> Result {
+    let device = root.device(name)?;
     if as_json {
-        return print_json(&object(roots, &device)?, out);
+        let object = object(&device, &Usages::read(root)?)?;
+        return print_json(&object.into(), out);
     }
     let attributes = device.attributes()?.into_iter();
     let rows: Vec<_> = attributes
@@ -150,35 +144,46 @@ fn show(roots: &Roots, name: &str, as_json: bool, out: &mut dyn Write) -> Result
     Ok(table::print(out, &rows, |_| false)?)
 }
 
-/// A device with all its attributes.
-fn object(roots: &Roots, device: &Device<'_>) -> Result<Value> {
+/// A device with all its attributes. Nothing if it vanishes meanwhile.
+fn object(device: &Device<'_>, usages: &Usages<'_>) -> Result<Option<Value>> {
     let number_or_text = |text: String| match text.parse::<i64>() {
         Ok(number) => json!(number),
         Err(_) => json!(text),
     };
-    let users: Vec<_> = usages(roots, device)?
-        .iter()
-        .map(|usage| usage.show())
-        .collect();
+    let users = usages.of(device)?;
+    let state = match device.state()? {
+        State::On => "on",
+        State::Off => "off",
+        State::Gone => "gone",
+    };
     let mut object = json!({
         "name": device.name,
         "path": device.path(),
-        "state": device.state(),
-        "users": users,
+        "state": state,
+        "origin": if device.is_load_time { "load" } else { "configfs" },
+        "users": users.into_iter().map(|usage| usage.shown).collect::<Vec<_>>(),
     });
-    for (name, value) in device.attributes()? {
+    let attributes = device.attributes()?;
+    if attributes.is_empty() {
+        return Ok(None);
+    }
+    for (name, value) in attributes {
         object[name] = number_or_text(value);
     }
-    Ok(object)
+    Ok(Some(object))
 }
 
 fn print_json(value: &Value, out: &mut dyn Write) -> Result {
     Ok(writeln!(out, "{value:#}")?)
 }
 
+/// None is set if one of them does not exist.
 fn set(device: &Device<'_>, settings: &[Setting], force: bool) -> Result {
     if force && settings.iter().all(|setting| setting.attribute != "size") {
         return Err(Error::new("--force is about size=, which is not given"));
+    }
+    for setting in settings {
+        device.check_has(&setting.attribute)?;
     }
     for Setting { attribute, value } in settings {
         if force && attribute == "size" {
@@ -190,29 +195,46 @@ fn set(device: &Device<'_>, settings: &[Setting], force: bool) -> Result {
     Ok(())
 }
 
-fn off(roots: &Roots, name: &str, force: bool) -> Result {
-    let device = roots.device(name)?;
+fn on(device: &Device<'_>) -> Result {
+    match device.state()? {
+        State::Off => device.set("power", "1"),
+        State::On | State::Gone => device.check_on(),
+    }
+}
+
+fn off(root: &Root, name: &str, force: bool) -> Result {
+    let device = root.device(name)?;
+    device.check_described()?;
     if !force {
-        check_unused(roots, &device)?;
+        Usages::read(root)?.check_unused(&device)?;
     }
     device.set("power", "0")
 }
 
-/// None is removed if one of them is in use.
-fn remove(roots: &Roots, names: &[String], all: bool, force: bool) -> Result {
+/// None is removed if one of them is in use or cannot go.
+fn remove(root: &Root, names: &[String], all: bool, force: bool) -> Result {
     let devices: Vec<_> = if all {
-        let described = |device: &Device<'_>| device.origin == Origin::Description;
-        roots.devices()?.into_iter().filter(described).collect()
+        let mut devices = root.devices()?;
+        devices.retain(|device| !device.is_load_time);
+        devices
     } else {
-        names
-            .iter()
-            .map(|name| roots.device(name))
-            .collect::<Result<_>>()?
+        let names: BTreeSet<_> = names.iter().collect();
+        let devices = names.into_iter().map(|name| root.device(name));
+        devices.collect::<Result<_>>()?
     };
-    for device in devices.iter().filter(|_| !force) {
-        check_unused(roots, device)?;
+    let usages = Usages::read(root)?;
+    for device in &devices {
+        device.check_described()?;
+        if !force {
+            usages.check_unused(device)?;
+        }
     }
-    devices.iter().try_for_each(Device::remove)
+    let errors = devices.iter().filter_map(|device| device.remove().err());
+    let errors: Vec<_> = errors.map(|error| error.to_string()).collect();
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Message(errors.join("; "))),
+    }
 }
 
 fn badblocks(device: &Device<'_>, action: Option<Badblocks>, out: &mut dyn Write) -> Result {
@@ -242,16 +264,14 @@ fn bad_range(line: &str) -> Option<String> {
     Some(format!("{start}-{end}"))
 }
 
-fn stats(roots: &Roots, names: &[String], as_json: bool, out: &mut dyn Write) -> Result {
+fn stats(root: &Root, names: &[String], as_json: bool, out: &mut dyn Write) -> Result {
     let mut objects = Vec::new();
     for name in names {
-        let (sample, in_flight) = sample(roots, name)?;
+        let (sample, in_flight) = sample(root, name)?;
         if as_json {
-            let mut object = sample.json();
-            object["name"] = json!(name);
-            let mut numbers = in_flight
-                .split(' ')
-                .filter_map(|word| word.parse::<u64>().ok());
+            let words = in_flight.split(' ');
+            let mut numbers = words.filter_map(|word| word.parse::<u64>().ok());
+            let mut object = sample.json(name);
             object["in_flight"] = json!({ "started": numbers.next(), "waiting": numbers.next() });
             objects.push(object);
         } else {
@@ -259,14 +279,14 @@ fn stats(roots: &Roots, names: &[String], as_json: bool, out: &mut dyn Write) ->
             writeln!(out, "in flight: {in_flight}\n")?;
         }
     }
-    if as_json {
-        print_json(&objects.into(), out)?;
+    match as_json {
+        true => print_json(&objects.into(), out),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 fn watch_stats(
-    roots: &Roots,
+    root: &Root,
     names: &[String],
     interval: Duration,
     as_json: bool,
@@ -274,50 +294,48 @@ fn watch_stats(
 ) -> Result {
     let mut watched = Vec::new();
     for name in names {
-        watched.push((name, sample(roots, name)?.0, Instant::now()));
+        watched.push((name, sample(root, name)?.0, Instant::now()));
     }
     while !watched.is_empty() {
         sleep(interval);
-        let mut still_there = Vec::new();
-        for (name, before, then) in watched {
-            // A device that is gone is watched no longer.
-            let Ok((sample, _)) = sample(roots, name) else {
-                continue;
+        // What is off or gone is watched no longer.
+        watched.retain(|(name, ..)| is_on(root, name));
+        for (name, before, then) in &mut watched {
+            let sample = match sample(root, name) {
+                Ok((sample, _)) => sample,
+                Err(_) if !is_on(root, name) => continue,
+                Err(error) => return Err(error),
             };
-            let now = Instant::now();
-            let rates = sample.rates(&before, (now - then).as_secs_f64());
+            let rates = sample.rates(before, then.elapsed().as_secs_f64());
+            (*before, *then) = (sample, Instant::now());
             if as_json {
-                let mut object = rates.json();
-                object["name"] = json!(name);
-                writeln!(out, "{object}")?;
+                writeln!(out, "{}", rates.json(name))?;
             } else {
-                table::print(out, &rates.turned(&format!("{name}/s")), |column| {
-                    column > 0
-                })?;
+                let table = rates.turned(&format!("{name}/s"));
+                table::print(out, &table, |column| column > 0)?;
                 writeln!(out)?;
             }
             out.flush()?;
-            still_there.push((name, sample, now));
         }
-        watched = still_there;
     }
     Ok(())
 }
 
+fn is_on(root: &Root, name: &str) -> bool {
+    root.device(name)
+        .is_ok_and(|device| matches!(device.state(), Ok(State::On)))
+}
+
 /// What the queues of a device counted, and the requests in flight, in the driver's words.
-fn sample(roots: &Roots, name: &str) -> Result<(Sample, String)> {
-    let device = roots.device(name)?;
-    if !device.is_on() {
-        return Err(Error::Message(format!("{name} is off: rblkctl on {name}")));
-    }
-    let directory = device.debugfs();
-    if directory.try_exists().is_ok_and(|exists| !exists) {
-        return Err(Error::new(
-            "debugfs is not mounted: mount -t debugfs debugfs /sys/kernel/debug",
-        ));
-    }
-    let sample = Sample::parse(&read(&directory.join("queues"))?)?;
-    Ok((sample, read(&directory.join("in_flight"))?))
+fn sample(root: &Root, name: &str) -> Result<(Sample, String)> {
+    let device = root.device(name)?;
+    device.check_on()?;
+    root.check_debugfs()?;
+    let read = |file| {
+        let text = read_if_there(&device.debugfs().join(file))?;
+        text.ok_or_else(|| Error::new(format!("{name} has no {file} below debugfs")))
+    };
+    Ok((Sample::parse(&read("queues")?)?, read("in_flight")?))
 }
 
 #[cfg(test)]
@@ -335,7 +353,7 @@ mod tests {
             .expect("command line")
             .command;
         let mut out = Vec::new();
-        match run(command.expect("command"), &fake.roots, &mut out) {
+        match run(command.expect("command"), &fake.root, &mut out) {
             Ok(()) => Ok(String::from_utf8_lossy(&out).into()),
             Err(error) => Err(error.to_string()),
         }
@@ -348,51 +366,44 @@ mod tests {
     /// A device made at load, one that is on and mounted, and one that is off.
     fn three_devices() -> Fake {
         let fake = Fake::new();
-        fake.load_time("rblk0");
-        fake.describe(
-            "rblk3",
-            &[
-                ("size", "1024"),
-                ("blocksize", "512"),
-                ("submit_queues", "2"),
-                ("poll_queues", "1"),
-                ("power", "1"),
-            ],
-        );
+        fake.load_time();
+        let rblk3 = [
+            ("size", "1024"),
+            ("blocksize", "512"),
+            ("submit_queues", "2"),
+            ("poll_queues", "1"),
+        ];
+        fake.on("rblk3", &rblk3);
         fake.write("sys/block/rblk3/dev", "259:3\n");
-        fake.describe(
-            "rblk4",
-            &[
-                ("size", "64"),
-                ("submit_queues", "4"),
-                ("badblocks", "0 8\n64 1"),
-            ],
-        );
-        fake.write(
-            "proc/self/mountinfo",
-            "30 22 259:3 / /mnt rw - ext4 /dev/rblk3 rw\n",
-        );
-        fake.write("proc/swaps", "Filename\n");
-        fake.write(
-            "debug/rnullblk/rblk0/in_flight",
-            "2 started, 1 of them wait in the device\n",
-        );
+        let rblk4 = [
+            ("size", "64"),
+            ("submit_queues", "4"),
+            ("badblocks", "0 8\n64 1"),
+        ];
+        fake.describe("rblk4", &rblk4);
+        let mount = b"30 22 259:3 / /mnt rw - ext4 /dev/rblk3 rw\n30 22 8:1 / /\xff rw - ext4 /dev/sda1 rw\n";
+        fake.write("proc/self/mountinfo", mount);
+        let in_flight = "2 started, 1 of them wait in the device\n";
+        fake.write("sys/kernel/debug/rnullblk/rblk0/in_flight", in_flight);
         fake
     }
 
-    /// The list shows each device with its queues, its state and where it is mounted.
+    /// The list shows each device with its queues, its state and where it is mounted; one that is pulled out too.
     #[test]
     fn list_shows_all() {
+        let fake = three_devices();
+        fake.on("pulled", &[("size", "1")]);
+        fake.write("sys/block/pulled/size", "0\n");
         let expected = "\
-NAME   SIZE  BLOCK  QUEUES  STATE      MOUNTPOINT
-rblk3    1G    512   2+0+1  on         /mnt
-rblk4   64M              4  off
-rblk0  512M     4K          load-time
+NAME    SIZE  BLOCK  QUEUES  STATE  ORIGIN    MOUNTPOINT
+rblk3     1G    512   2+0+1  on     configfs  /mnt
+rblk4    64M              4  off    configfs
+pulled    1M                 gone   configfs
+rblk0   512M     4K          on     load
 ";
-        assert_eq!(
-            run_line(&three_devices(), "rblkctl list"),
-            Ok(expected.into())
-        );
+        assert_eq!(run_line(&fake, "rblkctl list"), Ok(expected.into()));
+        let gone = "pulled is gone: rblkctl off pulled, then rblkctl on pulled".to_string();
+        assert_eq!(run_line(&fake, "rblkctl on pulled"), Err(gone));
     }
 
     /// JSON has all attributes, numbers as numbers, for one device as for all.
@@ -402,66 +413,41 @@ rblk0  512M     4K          load-time
         let all = json(&fake, "rblkctl list --json");
         assert_eq!(all[0]["users"], json!(["/mnt"]));
         assert_eq!(all[1]["badblocks"], "0 8\n64 1");
+        assert_eq!(all[2]["origin"], "load");
         let one = json(&fake, "rblkctl show rblk3 --json");
         assert_eq!(one, all[0]);
         assert_eq!((&one["size"], &one["state"]), (&json!(1024), &json!("on")));
     }
 
-    /// Attributes are shown one a line.
+    /// Without configfs, what was made at load can be listed, shown, changed and counted.
     #[test]
-    fn show_is_aligned() {
-        let expected = "badblocks      0 8, 64 1\nsize           64\nsubmit_queues  4\n";
-        assert_eq!(
-            run_line(&three_devices(), "rblkctl show rblk4"),
-            Ok(expected.into())
-        );
+    fn load_time_devices_need_no_configfs() {
+        let fake = three_devices();
+        std::fs::remove_dir_all(fake.root.path("sys/kernel/config")).expect("removed");
+        run_line(&fake, "rblkctl set rblk0 size=1G").expect("set");
+        assert_eq!(json(&fake, "rblkctl list --json")[0]["size"], 1024);
+        let all = json(&fake, "rblkctl stats rblk0 --json");
+        assert_eq!(all[0]["total"]["reads"], 7);
+        assert_eq!(all[0]["in_flight"], json!({ "started": 2, "waiting": 1 }));
+        let error = run_line(&fake, "rblkctl create").expect_err("no configfs");
+        assert!(error.contains("modprobe configfs"), "{error}");
+        let module = "rblk0 was made when the module was loaded and goes with it: rmmod rnullblk";
+        for command in ["off", "remove"] {
+            let line = format!("rblkctl {command} rblk0");
+            assert_eq!(run_line(&fake, &line), Err(module.into()));
+        }
     }
 
-    /// If an attribute is refused, no description is left behind.
+    /// If an attribute is refused, no description is left behind; nor is anything set if a key is unknown.
     #[test]
-    fn failed_create_leaves_nothing() {
-        let fake = Fake::new();
+    fn nothing_is_half_done() {
+        let fake = three_devices();
         let error = run_line(&fake, "rblkctl create d0 --size 1G").expect_err("refused");
         assert!(error.starts_with("d0 has no attribute size"), "{error}");
-        assert_eq!(json(&fake, "rblkctl list --json"), json!([]));
-    }
-
-    /// A device without power is only described.
-    #[test]
-    fn create_prints_what_was_made() {
-        let fake = Fake::new();
-        assert_eq!(
-            run_line(&fake, "rblkctl create --no-power"),
-            Ok("rblk0\n".into())
-        );
-    }
-
-    /// All that was asked for is written, power last.
-    #[test]
-    fn configure_writes_attributes_and_power() {
-        let fake = Fake::new();
-        fake.describe("d0", &[("size", "256"), ("power", "0")]);
-        let device = fake.roots.device("d0").expect("device");
-        let wanted = Create {
-            size: Some(1024),
-            ..Default::default()
-        };
-        configure(&device, &wanted).expect("configured");
-        let values = device.attributes().expect("values");
-        assert_eq!((&*values["size"], &*values["power"]), ("1024", "1"));
-    }
-
-    /// --force reaches the driver with the size, and means nothing elsewhere.
-    #[test]
-    fn force_belongs_to_size() {
-        let fake = three_devices();
-        run_line(&fake, "rblkctl set rblk4 size=1G submit_queues=8 --force").expect("set");
-        let device = json(&fake, "rblkctl show rblk4 --json");
-        assert_eq!(
-            (&device["size"], &device["submit_queues"]),
-            (&json!("1024 force"), &json!(8))
-        );
-        assert!(run_line(&fake, "rblkctl set rblk4 submit_queues=8 --force").is_err());
+        assert!(fake.root.device("d0").is_err());
+        let line = "rblkctl set rblk4 size=1G no_such=1";
+        assert!(run_line(&fake, line).is_err());
+        assert_eq!(json(&fake, "rblkctl show rblk4 --json")["size"], 64);
     }
 
     /// A mounted device is neither removed nor switched off, unless forced; then none of several goes.
@@ -474,45 +460,17 @@ rblk0  512M     4K          load-time
         assert_eq!(run_line(&fake, "rblkctl remove --all"), refusal);
         assert_eq!(run_line(&fake, "rblkctl off rblk3"), refusal);
         assert_eq!(run_line(&fake, "rblkctl off rblk3 --force"), Ok("".into()));
-        assert_eq!(run_line(&fake, "rblkctl remove empty"), Ok("".into()));
-        assert!(run_line(&fake, "rblkctl show empty").is_err());
+        assert!(fake.root.device("empty").is_ok());
     }
 
-    /// Bad blocks are listed as they are given, and added and cleared in the driver's form.
+    /// Names may be given twice, and one that cannot go does not keep the others.
     #[test]
-    fn badblocks_are_ranges() {
-        let fake = three_devices();
-        assert_eq!(
-            run_line(&fake, "rblkctl badblocks rblk4"),
-            Ok("0-7\n64-64\n".into())
-        );
-        for (line, written) in [("add 8-15", "+8-15"), ("clear 0-7", "-0-7")] {
-            run_line(&fake, &format!("rblkctl badblocks rblk4 {line}")).expect(line);
-            assert_eq!(
-                json(&fake, "rblkctl show rblk4 --json")["badblocks"],
-                written
-            );
-        }
-    }
-
-    /// Counters of a device that is on, and what to do about one that is off.
-    #[test]
-    fn stats_are_of_devices_that_are_on() {
-        let fake = three_devices();
-        let all = json(&fake, "rblkctl stats rblk0 --json");
-        assert_eq!(
-            (&all[0]["name"], &all[0]["total"]["reads"]),
-            (&json!("rblk0"), &json!(7))
-        );
-        assert_eq!(all[0]["in_flight"], json!({ "started": 2, "waiting": 1 }));
-        let off = "rblk4 is off: rblkctl on rblk4".to_string();
-        assert_eq!(run_line(&fake, "rblkctl stats rblk4"), Err(off));
-    }
-
-    /// An unknown device is an error that says how to find those that exist.
-    #[test]
-    fn unknown_device_is_named() {
-        let expected = "there is no device x: 'rblkctl list' shows all".to_string();
-        assert_eq!(run_line(&three_devices(), "rblkctl show x"), Err(expected));
+    fn remove_goes_on() {
+        let fake = Fake::new();
+        fake.describe("a", &[("stuck", "1")]); // here, a directory with a file stays
+        fake.describe("b", &[]);
+        let stuck = "a: Directory not empty".to_string();
+        assert_eq!(run_line(&fake, "rblkctl remove b a b"), Err(stuck));
+        assert!(fake.root.device("b").is_err());
     }
 }

@@ -18,7 +18,6 @@ use std::{
         ErrorKind,
         Write, //
     },
-    os::unix::fs::PermissionsExt,
     path::{
         Path,
         PathBuf, //
@@ -26,138 +25,154 @@ use std::{
 };
 
 const EPERM: i32 = 1;
+const ENODEV: i32 = 19;
 const ENAMETOOLONG: i32 = 36;
 const AT_LOAD: &str = "was made when the module was loaded";
 
-/// Where the kernel shows itself.
-pub struct Roots {
-    pub configfs: PathBuf,
-    pub sysfs: PathBuf,
-    pub debugfs: PathBuf,
-    pub proc: PathBuf,
-    pub kernel_log: PathBuf,
-}
+/// Below which directory the kernel shows itself: `/`, but for tests.
+pub struct Root(pub PathBuf);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Origin {
-    /// A directory below configfs describes it.
-    Description,
-    /// Module parameters describe it.
-    LoadTime,
+pub enum State {
+    On,
+    Off,
+    /// Its power is on, but the disk was pulled out.
+    Gone,
 }
 
 /// A RAM disk, on or off.
 pub struct Device<'a> {
     pub name: String,
-    pub origin: Origin,
-    roots: &'a Roots,
+    /// Module parameters describe it, not a directory below configfs.
+    pub is_load_time: bool,
+    root: &'a Root,
 }
 
-impl Roots {
-    pub fn real() -> Self {
-        Self {
-            configfs: "/sys/kernel/config".into(),
-            sysfs: "/sys".into(),
-            debugfs: "/sys/kernel/debug".into(),
-            proc: "/proc".into(),
-            kernel_log: "/dev/kmsg".into(),
-        }
+impl Root {
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.0.join(path)
     }
 
     /// The directory with a directory for each description.
     fn descriptions(&self) -> PathBuf {
-        self.configfs.join("rnullblk")
+        self.path("sys/kernel/config/rnullblk")
     }
 
-    /// Says what is missing before anything can be done.
-    pub fn check_ready(&self) -> Result {
+    fn parameters(&self) -> PathBuf {
+        self.path("sys/module/rnullblk/parameters")
+    }
+
+    fn disk(&self, name: &str) -> PathBuf {
+        self.path("sys/block").join(name)
+    }
+
+    fn check_loaded(&self) -> Result {
+        match self.path("sys/module/rnullblk").exists() {
+            true => Ok(()),
+            false => Err(Error::new("rnullblk is not loaded: modprobe rnullblk")),
+        }
+    }
+
+    /// Says what is missing before anything can be described.
+    fn check_configfs(&self) -> Result {
+        self.check_loaded()?;
         if self.descriptions().exists() {
             return Ok(());
         }
-        let is_loaded = self.sysfs.join("module/rnullblk").exists();
-        let mounts = fs::read_to_string(self.proc.join("self/mountinfo")).unwrap_or_default();
-        Err(Error::new(if !is_loaded {
-            "rnullblk is not loaded: modprobe rnullblk"
-        } else if mounts.contains(" - configfs ") {
-            "rnullblk was loaded before configfs: rmmod rnullblk, then modprobe rnullblk"
-        } else {
-            "configfs is not mounted: mount -t configfs configfs /sys/kernel/config"
-        }))
+        let mounts = read_if_there(&self.path("proc/self/mountinfo"))?.unwrap_or_default();
+        let is_mounted = mounts.contains(" - configfs ");
+        Err(Error::new(
+            if is_mounted || !self.path("sys/kernel/config").exists() {
+                "rnullblk was loaded without configfs: rmmod rnullblk; modprobe configfs; modprobe rnullblk"
+            } else {
+                "configfs is not mounted: mount -t configfs configfs /sys/kernel/config"
+            },
+        ))
     }
 
-    /// The names of all attributes that this module has.
-    fn features(&self) -> Result<Vec<String>> {
-        let text = read(&self.descriptions().join("features"))?;
-        Ok(text.split(',').map(|name| name.trim().into()).collect())
+    /// Who may not look below debugfs is told so later.
+    pub fn check_debugfs(&self) -> Result {
+        match self.path("sys/kernel/debug/rnullblk").try_exists() {
+            Ok(false) => Err(Error::new(
+                "debugfs is not mounted: mount -t debugfs debugfs /sys/kernel/debug",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// All devices, those with a description first.
     pub fn devices(&self) -> Result<Vec<Device<'_>>> {
-        self.check_ready()?;
-        let descriptions = entries(&self.descriptions())?;
-        let described = descriptions
+        self.check_loaded()?;
+        let mut described = entries(&self.descriptions())?;
+        described.retain(|name| self.descriptions().join(name).is_dir());
+        described.sort_by_key(|name| (name.len(), name.clone())); // rblk2 comes before rblk10
+        let described = described
             .into_iter()
-            .filter(|name| self.descriptions().join(name).is_dir());
-        let mut devices: Vec<_> = described
-            .map(|name| self.device_of(name, Origin::Description))
-            .collect();
-        for name in entries(&self.sysfs.join("block"))? {
-            if is_load_time_name(&name) && devices.iter().all(|device| device.name != name) {
-                devices.push(self.device_of(name, Origin::LoadTime));
-            }
-        }
-        // rblk2 comes before rblk10.
-        devices.sort_by_key(|device| (device.origin as u8, device.name.len(), device.name.clone()));
-        Ok(devices)
+            .map(|name| self.device_of(name, false));
+        let at_load =
+            (0..self.made_at_load()?).map(|number| self.device_of(format!("rblk{number}"), true));
+        Ok(described.chain(at_load).collect())
     }
 
     pub fn device(&self, name: &str) -> Result<Device<'_>> {
-        let found = self.devices()?.into_iter().find(|found| found.name == name);
-        found.ok_or_else(|| {
-            Error::new(format!(
-                "there is no device {name}: 'rblkctl list' shows all"
-            ))
-        })
+        self.check_loaded()?;
+        if self.descriptions().join(name).is_dir() {
+            return Ok(self.device_of(name.into(), false));
+        }
+        let number = name
+            .strip_prefix("rblk")
+            .and_then(|digits| digits.parse().ok());
+        let at_load = self.made_at_load()?;
+        if number.is_some_and(|number: u64| number < at_load && name == format!("rblk{number}")) {
+            return Ok(self.device_of(name.into(), true));
+        }
+        self.check_configfs()?;
+        Err(Error::new(format!(
+            "there is no device {name}: 'rblkctl list' shows all"
+        )))
     }
 
-    /// Makes a description called `name`, or the first free `rblkN`.
+    /// The parameters made `rblk0`, `rblk1`, and so on: so many.
+    fn made_at_load(&self) -> Result<u64> {
+        let count = read_if_there(&self.parameters().join("nr_devices"))?;
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
+    }
+
+    /// Makes a description called `name`, or the first `rblkN` that neither a description nor a disk has.
     pub fn describe(&self, name: Option<&str>) -> Result<Device<'_>> {
-        self.check_ready()?;
-        let mut numbers = 0..;
+        self.check_configfs()?;
+        let mut number = 0;
         loop {
-            let chosen = name.map_or_else(|| self.free_name(&mut numbers), String::from);
-            match fs::create_dir(self.descriptions().join(&chosen)) {
-                Ok(()) => return Ok(self.device_of(chosen, Origin::Description)),
-                // Somebody else was faster: the next one.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && name.is_none() => {}
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    return Err(Error::new(format!("there is a device {chosen} already")));
-                }
-                Err(error) if error.raw_os_error() == Some(ENAMETOOLONG) => {
-                    return Err(Error::new(format!(
-                        "the name {chosen} is too long: at most 31 bytes"
-                    )));
-                }
-                Err(error) => return Err(Error::io(chosen, &error)),
-            }
+            let chosen = name.map_or_else(|| format!("rblk{number}"), String::from);
+            number += 1;
+            let directory = self.descriptions().join(&chosen);
+            let is_disk = !directory.exists() && self.disk(&chosen).exists();
+            let made = match is_disk {
+                true => Err(ErrorKind::AlreadyExists.into()),
+                false => fs::create_dir(directory),
+            };
+            return match made {
+                Ok(()) => Ok(self.device_of(chosen, false)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => match name {
+                    None => continue,
+                    Some(_) => Err(Error::new(format!(
+                        "there is a {} {chosen} already",
+                        if is_disk { "disk" } else { "device" }
+                    ))),
+                },
+                Err(error) if error.raw_os_error() == Some(ENAMETOOLONG) => Err(Error::new(
+                    format!("the name {chosen} is too long: at most 31 bytes"),
+                )),
+                Err(error) => Err(Error::io(chosen, &error)),
+            };
         }
     }
 
-    /// The next `rblkN` that neither a description nor a block device has.
-    fn free_name(&self, numbers: &mut impl Iterator<Item = u64>) -> String {
-        let is_free = |name: &String| {
-            !self.descriptions().join(name).exists()
-                && !self.sysfs.join("block").join(name).exists()
-        };
-        let mut names = numbers.map(|number| format!("rblk{number}"));
-        names.find(is_free).unwrap_or_default()
-    }
-
-    fn device_of(&self, name: String, origin: Origin) -> Device<'_> {
+    fn device_of(&self, name: String, is_load_time: bool) -> Device<'_> {
         Device {
             name,
-            origin,
-            roots: self,
+            is_load_time,
+            root: self,
         }
     }
 }
@@ -167,104 +182,125 @@ impl Device<'_> {
         format!("/dev/{}", self.name)
     }
 
-    /// The directory of the block device, there while it is on.
+    /// The directory of the block device, there while it is on and not gone.
     pub fn sysfs(&self) -> PathBuf {
-        self.roots.sysfs.join("block").join(&self.name)
+        self.root.disk(&self.name)
     }
 
     pub fn debugfs(&self) -> PathBuf {
-        self.roots.debugfs.join("rnullblk").join(&self.name)
+        self.root.path("sys/kernel/debug/rnullblk").join(&self.name)
     }
 
-    pub fn is_on(&self) -> bool {
-        self.sysfs().exists()
+    fn description(&self) -> PathBuf {
+        self.root.descriptions().join(&self.name)
     }
 
-    pub fn state(&self) -> &'static str {
-        match self.origin {
-            Origin::LoadTime => "load-time",
-            Origin::Description if self.is_on() => "on",
-            Origin::Description => "off",
+    pub fn state(&self) -> Result<State> {
+        if !self.is_load_time {
+            let power = read_if_there(&self.description().join("power"))?;
+            if power.as_deref() != Some("1") {
+                return Ok(State::Off);
+            }
         }
+        let sectors = read_if_there(&self.sysfs().join("size"))?;
+        Ok(match sectors.as_deref() {
+            None | Some("0") => State::Gone,
+            Some(_) => State::On,
+        })
     }
 
-    /// The directory with a file for each attribute that can be set.
-    fn directory(&self) -> PathBuf {
-        match self.origin {
-            Origin::Description => self.roots.descriptions().join(&self.name),
-            Origin::LoadTime => self.debugfs(),
+    /// An error that says how to switch it on, if it is not.
+    pub fn check_on(&self) -> Result {
+        let name = &self.name;
+        Err(Error::new(match (self.state()?, self.is_load_time) {
+            (State::On, _) => return Ok(()),
+            (State::Off, _) => format!("{name} is off: rblkctl on {name}"),
+            (State::Gone, false) => {
+                format!("{name} is gone: rblkctl off {name}, then rblkctl on {name}")
+            }
+            (State::Gone, true) => {
+                format!("{name} is gone: rmmod rnullblk, then modprobe rnullblk")
+            }
+        }))
+    }
+
+    /// An error for what lives as long as the module.
+    pub fn check_described(&self) -> Result {
+        match self.is_load_time {
+            false => Ok(()),
+            true => Err(Error::new(format!(
+                "{} {AT_LOAD} and goes with it: rmmod rnullblk",
+                self.name
+            ))),
         }
     }
 
     /// All attributes with their values. Empty if the device vanishes meanwhile.
     pub fn attributes(&self) -> Result<BTreeMap<String, String>> {
-        let mut values = match self.origin {
-            Origin::Description => BTreeMap::new(),
-            Origin::LoadTime => self.parameters()?,
+        let directory = match self.is_load_time {
+            true => self.root.parameters(),
+            false => self.description(),
         };
-        for name in self.settable()? {
-            if let Some(value) = read_if_there(&self.directory().join(&name))? {
-                values.insert(name, value);
-            }
-        }
-        Ok(values)
-    }
-
-    /// What the module's parameters say of a device that was made from them.
-    fn parameters(&self) -> Result<BTreeMap<String, String>> {
-        let parameters = self.roots.sysfs.join("module/rnullblk/parameters");
         let mut values = BTreeMap::new();
-        for name in self.roots.features()? {
-            if let Some(value) = read_if_there(&parameters.join(&name))? {
+        for name in entries(&directory)? {
+            if let Some(value) = read_if_there(&directory.join(&name))? {
                 values.insert(name, value);
             }
         }
-        // It may have grown since.
-        if let Some(sectors) = read_if_there(&self.sysfs().join("size"))? {
-            let mib = sectors.parse::<u64>().unwrap_or(0) >> 11;
-            values.insert("size".into(), mib.to_string());
+        if self.is_load_time {
+            values.remove("nr_devices");
+            // It may have changed since, which others than root do not see below debugfs.
+            if let Some(sectors) = read_if_there(&self.sysfs().join("size"))? {
+                let mib = sectors.parse::<u64>().unwrap_or(0) >> 11;
+                values.insert("size".into(), mib.to_string());
+            }
+            for (name, value) in &mut values {
+                if let Ok(Some(now)) = read_if_there(&self.debugfs().join(name)) {
+                    *value = now;
+                }
+            }
         }
         Ok(values)
     }
 
-    /// The attributes that have a file: below debugfs, the files that can be read and written.
-    fn settable(&self) -> Result<Vec<String>> {
-        let is_attribute = |name: &String| {
-            let Ok(file) = fs::metadata(self.directory().join(name)) else {
-                return false;
-            };
-            let mode = file.permissions().mode();
-            file.is_file() && (self.origin == Origin::Description || mode & 0o600 == 0o600)
-        };
-        Ok(entries(&self.directory())?
-            .into_iter()
-            .filter(is_attribute)
-            .collect())
+    /// The file that sets an attribute: of a device made at load, below debugfs.
+    fn file(&self, attribute: &str) -> PathBuf {
+        match self.is_load_time {
+            true => self.debugfs().join(attribute),
+            false => self.description().join(attribute),
+        }
+    }
+
+    pub fn check_has(&self, attribute: &str) -> Result {
+        let mut is_parameter = true;
+        if self.is_load_time {
+            self.root.check_debugfs()?;
+            is_parameter = self.root.parameters().join(attribute).exists();
+        }
+        match self.file(attribute).try_exists() {
+            Ok(true) if is_parameter => Ok(()),
+            Ok(_) => Err(self.unknown(attribute)),
+            Err(error) => Err(Error::io(&self.name, &error)),
+        }
     }
 
     /// Sets an attribute. If the driver refuses, the error says why.
     pub fn set(&self, attribute: &str, value: &str) -> Result {
-        let file = self.directory().join(attribute);
-        let known = self.settable()?;
-        if !known.iter().any(|name| name == attribute) {
-            return Err(self.unknown(attribute, &known));
-        }
-        let log = KernelLog::from_now_on(&self.roots.kernel_log);
-        write(&file, value).map_err(|error| {
+        let log = KernelLog::from_now_on(&self.root.path("dev/kmsg"));
+        write(&self.file(attribute), value).map_err(|error| {
             let reason = log.and_then(|log| log.last_about(&self.name));
             self.refused(attribute, value, &error, reason)
         })
     }
 
-    fn unknown(&self, attribute: &str, known: &[String]) -> Error {
-        let (name, known) = (&self.name, known.join(", "));
-        Error::Message(match self.origin {
-            Origin::Description => {
-                format!("{name} has no attribute {attribute}; there are: {known}")
-            }
-            Origin::LoadTime => {
-                format!("{name} {AT_LOAD}: {attribute} cannot be set; what can: {known}")
-            }
+    fn unknown(&self, attribute: &str) -> Error {
+        let mut known = self.attributes().unwrap_or_default();
+        known.retain(|name, _| self.file(name).exists());
+        let known = known.into_keys().collect::<Vec<_>>().join(", ");
+        let name = &self.name;
+        Error::new(match self.is_load_time {
+            true => format!("{name} {AT_LOAD}: {attribute} cannot be set; what can: {known}"),
+            false => format!("{name} has no attribute {attribute}; there are: {known}"),
         })
     }
 
@@ -277,7 +313,9 @@ impl Device<'_> {
         reason: Option<String>,
     ) -> Error {
         let name = &self.name;
+        let is_on = || self.state().is_ok_and(|state| state != State::Off);
         match error.kind() {
+            ErrorKind::NotFound => self.unknown(attribute),
             _ if error.raw_os_error() == Some(EPERM) => {
                 Error::new(format!("{name}: {attribute} can only be read"))
             }
@@ -285,7 +323,7 @@ impl Device<'_> {
             ErrorKind::ResourceBusy if attribute == "size" => Error::new(format!(
                 "{name}: the device is in use and would shrink: close it first, or add --force"
             )),
-            ErrorKind::ResourceBusy if attribute != "power" && self.is_on() => Error::new(format!(
+            ErrorKind::ResourceBusy if attribute != "power" && is_on() => Error::new(format!(
                 "{name}: {attribute} cannot change while the device is on: rblkctl off {name}"
             )),
             _ => Error::Message(reason.unwrap_or_else(|| {
@@ -295,22 +333,13 @@ impl Device<'_> {
         }
     }
 
-    /// Removes the description, and with it the block device if it is on.
+    /// Removes the description, and with it the block device if it is on. That somebody else did is as good.
     pub fn remove(&self) -> Result {
-        if self.origin == Origin::LoadTime {
-            let name = &self.name;
-            return Err(Error::new(format!(
-                "{name} {AT_LOAD} and goes with it: rmmod rnullblk"
-            )));
+        match fs::remove_dir(self.description()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&self.name, &error)),
+            _ => Ok(()),
         }
-        fs::remove_dir(self.directory()).map_err(|error| Error::io(&self.name, &error))
     }
-}
-
-/// Devices made at load are called `rblk0`, `rblk1`, and so on.
-fn is_load_time_name(name: &str) -> bool {
-    let number = name.strip_prefix("rblk").unwrap_or_default();
-    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The names in a directory, sorted; none if it is not there.
@@ -328,17 +357,13 @@ pub fn entries(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// A file's text without the last line end.
-pub fn read(file: &Path) -> Result<String> {
-    let text = fs::read_to_string(file).map_err(|error| Error::io(file.display(), &error))?;
-    Ok(text.trim_end().into())
-}
-
-fn read_if_there(file: &Path) -> Result<Option<String>> {
-    if file.exists() {
-        read(file).map(Some)
-    } else {
-        Ok(None)
+/// A file's text without the last line end. Nothing if it is not there, or goes while it is read.
+pub fn read_if_there(file: &Path) -> Result<Option<String>> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim_end().into())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(ENODEV) => Ok(None),
+        Err(error) => Err(Error::io(file.display(), &error)),
     }
 }
 
@@ -368,111 +393,87 @@ mod tests {
     fn what_is_missing_is_named() {
         let fake = Fake::empty();
         let loading = "rnullblk is not loaded: modprobe rnullblk";
-        assert_eq!(message(fake.roots.devices()), loading);
+        assert_eq!(message(fake.root.describe(None)), loading);
         fake.write("sys/module/rnullblk/parameters/size", "256\n");
+        let again = "rnullblk was loaded without configfs: rmmod rnullblk; modprobe configfs; modprobe rnullblk";
+        assert_eq!(message(fake.root.describe(None)), again);
+        fs::create_dir_all(fake.root.path("sys/kernel/config")).expect("directory");
         let mounting = "configfs is not mounted: mount -t configfs configfs /sys/kernel/config";
-        assert_eq!(message(fake.roots.devices()), mounting);
+        assert_eq!(message(fake.root.device("rblk0")), mounting);
         let mount = "30 22 0:23 / /sys/kernel/config rw - configfs configfs rw\n";
         fake.write("proc/self/mountinfo", mount);
-        let again = "rnullblk was loaded before configfs: rmmod rnullblk, then modprobe rnullblk";
-        assert_eq!(message(fake.roots.devices()), again);
-    }
-
-    /// A free name is one that neither a description nor a block device has.
-    #[test]
-    fn first_free_name_is_taken() {
-        let fake = Fake::new();
-        fake.describe("rblk0", &[]);
-        fake.write("sys/block/rblk1/size", "2048\n");
-        let made = fake.roots.describe(None).expect("made");
-        assert_eq!(made.name, "rblk2");
-        let next = fake.roots.describe(None).expect("made");
-        assert_eq!(next.name, "rblk3");
-    }
-
-    /// A name that another process took after we looked is skipped.
-    #[test]
-    fn race_for_a_name_takes_the_next() {
-        let fake = Fake::new();
-        // A link to nowhere does not exist for those who look, but is in the way of a directory.
-        let link = fake.roots.descriptions().join("rblk0");
-        std::os::unix::fs::symlink("nowhere", link).expect("link");
-        let made = fake.roots.describe(None).expect("made");
-        assert_eq!(made.name, "rblk1");
+        assert_eq!(message(fake.root.describe(None)), again);
     }
 
     /// A name that is taken, and one that is too long, are errors that say so.
     #[test]
     fn bad_names_are_explained() {
         let fake = Fake::new();
-        fake.describe("disk", &[]);
-        let taken = message(fake.roots.describe(Some("disk")));
-        assert_eq!(taken, "there is a device disk already");
-        let long = message(fake.roots.describe(Some(&"x".repeat(300))));
+        fake.on("disk", &[]);
+        fake.write("sys/block/sda/size", "2048\n");
+        let taken = |name| message(fake.root.describe(Some(name)));
+        assert_eq!(taken("disk"), "there is a device disk already");
+        assert_eq!(taken("sda"), "there is a disk sda already");
+        let long = taken(&"x".repeat(300));
         assert!(long.ends_with("too long: at most 31 bytes"), "{long}");
     }
 
-    /// Devices come in the order of their numbers, each with its origin; other disks are not ours.
+    /// Devices come in the order of their numbers; those of others are not ours, whatever their names.
     #[test]
     fn devices_are_found_in_order() {
         let fake = Fake::new();
-        for name in ["rblk10", "rblk2"] {
-            fake.describe(name, &[]);
-        }
-        for name in ["rblk2", "rblk0", "sda", "rblkx"] {
+        fake.load_time();
+        fake.describe("rblk10", &[("power", "0")]);
+        fake.on("rblk2", &[]);
+        for name in ["rblk1", "rblk10", "sda"] {
             fake.write(&format!("sys/block/{name}/size"), "2048\n");
         }
-        let devices = fake.roots.devices().expect("devices");
+        let devices = fake.root.devices().expect("devices");
         let found: Vec<_> = devices
             .iter()
-            .map(|d| (d.name.as_str(), d.state()))
+            .map(|d| (d.name.as_str(), d.is_load_time, d.state().expect("state")))
             .collect();
-        let expected = [("rblk2", "on"), ("rblk10", "off"), ("rblk0", "load-time")];
+        let expected = [
+            ("rblk2", false, State::On),
+            ("rblk10", false, State::Off),
+            ("rblk0", true, State::On),
+        ];
         assert_eq!(found, expected);
-    }
-
-    /// Whatever attribute the kernel has can be set; another one is refused with a list of those.
-    #[test]
-    fn attributes_are_those_of_the_kernel() {
-        let fake = Fake::new();
-        fake.describe("rblk3", &[("brand_new", "1"), ("size", "64")]);
-        let device = fake.roots.device("rblk3").expect("device");
-        device.set("brand_new", "2").expect("set");
-        assert_eq!(device.attributes().expect("values")["brand_new"], "2");
-        assert_eq!(
-            message(device.set("old", "1")),
-            "rblk3 has no attribute old; there are: brand_new, size"
-        );
+        for (name, ..) in expected {
+            assert!(fake.root.device(name).is_ok());
+        }
+        for name in ["rblk1", "rblk00", "sda"] {
+            let unknown = format!("there is no device {name}: 'rblkctl list' shows all");
+            assert_eq!(message(fake.root.device(name)), unknown);
+        }
     }
 
     /// A device made at load shows parameters and what changed since, and takes what debugfs takes.
     #[test]
     fn load_time_device_works_without_description() {
         let fake = Fake::new();
-        fake.load_time("rblk0");
-        let device = fake.roots.device("rblk0").expect("device");
+        fake.load_time();
+        let device = fake.root.device("rblk0").expect("device");
         let values = device.attributes().expect("values");
         assert_eq!((&*values["size"], &*values["blocksize"]), ("512", "4096"));
-        assert!(!values.contains_key("nr_devices") && !values.contains_key("queues"));
-        device.set("size", "1024").expect("set");
-        assert_eq!(device.attributes().expect("values")["size"], "1024");
-        assert_eq!(
-            message(device.set("blocksize", "512")),
-            "rblk0 was made when the module was loaded: blocksize cannot be set; what can: size"
-        );
-        assert_eq!(
-            message(device.remove()),
-            "rblk0 was made when the module was loaded and goes with it: rmmod rnullblk"
-        );
+        assert!(!values.contains_key("nr_devices"));
+        for attribute in ["blocksize", "queues"] {
+            let expected = format!(
+                "rblk0 was made when the module was loaded: {attribute} cannot be set; what can: size"
+            );
+            assert_eq!(message(device.check_has(attribute)), expected);
+        }
+        fs::remove_dir_all(fake.root.path("sys/kernel/debug")).expect("removed");
+        let mounting = "debugfs is not mounted: mount -t debugfs debugfs /sys/kernel/debug";
+        assert_eq!(message(device.check_has("size")), mounting);
     }
 
     /// Each refusal says what to do; the driver's own reason goes before the system's.
     #[test]
     fn refusals_say_what_to_do() {
         let fake = Fake::new();
-        fake.describe("rblk3", &[]);
-        fake.write("sys/block/rblk3/size", "2048\n");
-        let device = fake.roots.device("rblk3").expect("device");
+        fake.on("rblk3", &[]);
+        let device = fake.root.device("rblk3").expect("device");
         let refused = |attribute, errno, reason: Option<&str>| {
             let error = io::Error::from_raw_os_error(errno);
             let refused = device.refused(attribute, "0", &error, reason.map(String::from));

@@ -50,12 +50,6 @@ impl From<io::Error> for Error {
     }
 }
 
-impl From<serde_json::Error> for Error {
-    fn from(error: serde_json::Error) -> Self {
-        io::Error::from(error).into()
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,20 +63,17 @@ impl fmt::Display for Error {
 mod tests {
     use super::*;
 
-    /// Without permission the advice is sudo, whatever was tried.
-    #[test]
-    fn no_permission_means_sudo() {
-        for errno in [1, 13] {
-            let error = Error::io("rblk3", &io::Error::from_raw_os_error(errno));
-            assert_eq!(error.to_string(), "needs root: try sudo");
-        }
-    }
-
-    /// Other errors name what was tried and the system's reason, without its number.
+    /// Without permission the advice is sudo, whatever was tried; other errors name that, and the reason.
     #[test]
     fn errors_say_what_was_tried() {
-        let error = Error::io("rblk3", &io::Error::from_raw_os_error(12));
-        assert_eq!(error.to_string(), "rblk3: Cannot allocate memory");
+        for (errno, expected) in [
+            (1, "needs root: try sudo"),
+            (13, "needs root: try sudo"),
+            (12, "rblk3: Cannot allocate memory"),
+        ] {
+            let error = Error::io("rblk3", &io::Error::from_raw_os_error(errno));
+            assert_eq!(error.to_string(), expected);
+        }
     }
 
     /// A closed pipe is told apart from a full disk.

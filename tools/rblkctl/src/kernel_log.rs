@@ -72,12 +72,12 @@ mod tests {
     fn reason_is_the_last_new_line_about_the_device() {
         let fake = Fake::new();
         let old = "6,1,1,-;rnullblk: rblk3: size=0 refused: an old story\n";
-        fake.write("kmsg", old);
-        let log = KernelLog::from_now_on(&fake.roots.kernel_log).expect("log");
+        fake.write("dev/kmsg", old);
+        let log = KernelLog::from_now_on(&fake.root.path("dev/kmsg")).expect("log");
         let new = "6,2,2,-;rnullblk: rblk3: size=x refused: no number\n\
                    6,3,3,-;rnullblk: rblk3: size=0 refused: allowed is 1 to 9\n\
                    6,4,4,-;rnullblk: rblk33: size=1 refused: another device\n";
-        fake.write("kmsg", &format!("{old}{new}"));
+        fake.write("dev/kmsg", format!("{old}{new}"));
         assert_eq!(
             log.last_about("rblk3").as_deref(),
             Some("rblk3: size=0 refused: allowed is 1 to 9")
@@ -88,9 +88,9 @@ mod tests {
     #[test]
     fn no_news_is_no_reason() {
         let fake = Fake::new();
-        assert!(KernelLog::from_now_on(&fake.roots.kernel_log).is_none());
-        fake.write("kmsg", "6,1,1,-;rnullblk: rblk3: size=0 refused: old\n");
-        let log = KernelLog::from_now_on(&fake.roots.kernel_log).expect("log");
+        assert!(KernelLog::from_now_on(&fake.root.path("dev/kmsg")).is_none());
+        fake.write("dev/kmsg", "6,1,1,-;rnullblk: rblk3: size=0 refused: old\n");
+        let log = KernelLog::from_now_on(&fake.root.path("dev/kmsg")).expect("log");
         assert_eq!(log.last_about("rblk3"), None);
     }
 }

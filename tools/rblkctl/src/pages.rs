@@ -2,13 +2,19 @@
 
 //! Completions and manual page, both from the definitions in `cli`.
 
-use crate::cli::{
-    Cli,
-    Shell, //
+use crate::cli::Cli;
+use clap::{
+    Command,
+    CommandFactory, //
 };
-use clap::CommandFactory;
-use clap_complete::shells;
-use clap_mangen::Man;
+use clap_complete::Shell;
+use clap_mangen::{
+    roff::{
+        roman,
+        Roff, //
+    },
+    Man,
+};
 use std::io;
 
 /// What the definitions do not say.
@@ -43,95 +49,100 @@ rblkctl remove rblk0
 .BR zramctl (8)
 "#;
 
-pub fn completions(shell: Shell) -> Vec<u8> {
+/// The names of RAM disks, for bash.
+const NAMES: &str = "$(ls /sys/kernel/config/rnullblk 2>/dev/null | grep -vx features)";
+
+pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
-    let mut command = Cli::command();
-    match shell {
-        Shell::Bash => clap_complete::generate(shells::Bash, &mut command, "rblkctl", &mut script),
-        Shell::Zsh => clap_complete::generate(shells::Zsh, &mut command, "rblkctl", &mut script),
-        Shell::Fish => clap_complete::generate(shells::Fish, &mut command, "rblkctl", &mut script),
+    clap_complete::generate(shell, &mut Cli::command(), "rblkctl", &mut script);
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if shell == Shell::Bash {
+        // Where zsh and fish complete nothing, bash would offer what the help calls an argument.
+        for (argument, offered) in [
+            (" <NAME>...", NAMES),
+            (" [NAME]...", NAMES),
+            (" <NAME>", NAMES),
+            (" [NAME|KEY=VALUE]...", ""),
+            (" <KEY=VALUE>...", ""),
+            (" <START-END>", ""),
+        ] {
+            script = script.replace(argument, &format!(" {offered}"));
+        }
     }
     script
 }
 
 /// One page: a section on each command follows what there is to say on all.
-pub fn manual() -> io::Result<Vec<u8>> {
+pub fn manual() -> io::Result<String> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     let mut page = Vec::new();
-    let main = Man::new(command.clone())
-        .section("1")
-        .manual("User Commands");
+    let main = Man::new(command.clone()).section("8");
     main.render_title(&mut page)?;
     main.render_name_section(&mut page)?;
     main.render_synopsis_section(&mut page)?;
     main.render_description_section(&mut page)?;
-    for subcommand in command.get_subcommands() {
-        section(subcommand, &mut page)?;
+    let mut sections = Roff::new();
+    for command in command.get_subcommands() {
+        sections.control("SH", [command.get_name().to_uppercase().as_str()]);
+        describe(command, &mut sections);
     }
+    page.extend(sections.to_roff().bytes());
     page.extend(END_OF_MANUAL.bytes());
-    Ok(page)
+    Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-/// A command's own section: its manual page, a level down.
-fn section(command: &clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
-    // What needs no words is in the synopsis.
-    let own = Man::new(command.clone().mut_args(|arg| {
-        let needs_no_words = arg.get_id() == "help" || arg.get_help().is_none();
-        arg.hide(needs_no_words)
-    }));
-    let mut text = Vec::new();
-    own.render_description_section(&mut text)?;
-    own.render_synopsis_section(&mut text)?;
-    own.render_options_section(&mut text)?;
-    let heading = format!(".SH \"{}\"", command.get_name().to_uppercase());
-    let text = String::from_utf8_lossy(&text)
-        .replacen(".SH DESCRIPTION", &heading, 1)
-        .replacen(".SH SYNOPSIS", ".PP", 1)
-        .replacen(".SH OPTIONS\n", "", 1);
-    page.extend(text.bytes());
-    for action in command.get_subcommands() {
-        let about = action
-            .get_about()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let usage = action.clone().render_usage().to_string();
-        let usage = usage.trim_start_matches("Usage: ").replace('-', "\\-");
-        page.extend(format!(".TP\n{usage}\n{about}\n").bytes());
+/// How a command is called, what it does, and its arguments; then the same of what it can be followed by.
+fn describe(command: &Command, page: &mut Roff) {
+    let text = |styled: Option<&clap::builder::StyledStr>| {
+        [roman(styled.map(ToString::to_string).unwrap_or_default())]
+    };
+    let usage = command.clone().render_usage().to_string();
+    page.text([roman(usage.trim_start_matches("Usage: "))]);
+    page.control("PP", []).text(text(command.get_about()));
+    let arguments = command.get_arguments();
+    for argument in arguments.filter(|argument| argument.get_id() != "help") {
+        page.control("TP", []).text([roman(argument.to_string())]);
+        page.text(text(argument.get_help()));
+        let values: Vec<_> = argument
+            .get_possible_values()
+            .iter()
+            .map(|value| value.get_name().to_string())
+            .collect();
+        if argument.get_action().takes_values() && !values.is_empty() {
+            page.text([roman(format!("({})", values.join(", ")))]);
+        }
     }
-    Ok(())
+    for action in command.get_subcommands() {
+        page.control("PP", []);
+        describe(action, page);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The manual page has a section for each command, and says what exit statuses mean.
+    /// The manual page has a section for each command, and says what exit statuses mean and what can be repeated.
     #[test]
     fn manual_names_every_command() {
         let page = manual().expect("page");
-        let page = String::from_utf8_lossy(&page);
         for command in Cli::command().get_subcommands() {
-            let heading = format!(".SH \"{}\"\n", command.get_name().to_uppercase());
+            let heading = format!(".SH {}\n", command.get_name().to_uppercase());
             assert!(page.contains(&heading), "{heading}");
         }
         assert!(page.contains(".SH \"EXIT STATUS\""));
         assert!(page.contains("START\\-END"));
+        assert!(page.contains("<KEY=VALUE>..."));
     }
 
-    /// Each shell's completions know every command.
+    /// bash offers devices, and no words that only the help has.
     #[test]
-    fn completions_name_every_command() {
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            let script = completions(shell);
-            let script = String::from_utf8_lossy(&script);
-            for command in Cli::command().get_subcommands() {
-                assert!(
-                    script.contains(command.get_name()),
-                    "{}",
-                    command.get_name()
-                );
-            }
-        }
+    fn bash_offers_devices() {
+        let script = completions(Shell::Bash);
+        assert!(script.contains("--force --help $(ls "));
+        assert!(
+            !script.contains("NAME>") && !script.contains("NAME]") && !script.contains("VALUE>")
+        );
     }
 }

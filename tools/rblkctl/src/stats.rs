@@ -96,7 +96,7 @@ impl Sample {
         table
     }
 
-    pub fn json(&self) -> Value {
+    pub fn json(&self, device: &str) -> Value {
         let columns = || self.names.iter().enumerate();
         let total: Map<_, _> = columns()
             .filter(|(column, _)| self.is_counter(*column))
@@ -107,7 +107,7 @@ impl Sample {
             cells.collect::<Map<_, Value>>()
         };
         let queues: Vec<_> = self.rows.iter().map(queue).collect();
-        json!({ "total": total, "queues": queues })
+        json!({ "name": device, "total": total, "queues": queues })
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
             "brand_new 3 1 2",
         ];
         assert_eq!(table, expected);
-        let json = sample.json();
+        let json = sample.json("rblk3");
         assert_eq!(json["total"], json!({ "reads": 12, "brand_new": 3 }));
         assert_eq!(json["queues"][1]["node"], 1);
     }

@@ -2,11 +2,16 @@
 
 //! Sizes and times as people write them, and as the driver wants them.
 
-const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// Units of sizes, powers of 1024. `B` or `iB` may follow.
-const SIZES: [(&str, u64); 4] = [("T", 1 << 40), ("G", 1 << 30), ("M", MIB), ("K", KIB)];
+/// Units of sizes, powers of 1024. `iB` may follow; `B` may not, because for some that is a power of 1000.
+const SIZES: [(&str, u64); 5] = [
+    ("P", 1 << 50),
+    ("T", 1 << 40),
+    ("G", 1 << 30),
+    ("M", MIB),
+    ("K", 1 << 10),
+];
 
 /// Units of times, in nanoseconds.
 const TIMES: [(&str, u64); 4] = [
@@ -56,14 +61,17 @@ pub fn show_size(bytes: u64) -> String {
 fn size(text: &str, without_unit: u64) -> Result<u128, String> {
     let (number, unit) = split(text);
     let unit = unit.to_ascii_uppercase();
-    let letter = unit
-        .strip_suffix("IB")
-        .or_else(|| unit.strip_suffix('B'))
-        .unwrap_or(&unit);
     let factor = match unit.as_str() {
         "" => Some(without_unit),
-        _ => find(&SIZES, letter),
+        "B" => Some(1),
+        _ => find(&SIZES, unit.strip_suffix("IB").unwrap_or(&unit)),
     };
+    let letter = unit.strip_suffix('B').unwrap_or_default();
+    if find(&SIZES, letter).is_some() {
+        return Err(format!(
+            "'{text}' may be powers of 1000 or of 1024: for 1024 write {letter} or {letter}iB"
+        ));
+    }
     match (number.parse::<u64>(), factor) {
         (Ok(number), Some(factor)) => Ok(u128::from(number) * u128::from(factor)),
         _ => Err(format!(
@@ -101,32 +109,28 @@ mod tests {
             ("64", 64),
             ("1024K", 1),
             ("1m", 1),
-            ("1MB", 1),
+            ("1048576B", 1),
             ("1MiB", 1),
             ("3GiB", 3072),
             ("2T", 2 << 20),
+            ("1P", 1 << 30),
         ] {
             assert_eq!(mib(text), Ok(expected), "{text}");
         }
-    }
-
-    /// What is no whole number of MiB is not rounded but refused.
-    #[test]
-    fn part_of_a_mib_is_refused() {
-        let message = "1025K is not a whole number of MiB";
-        assert_eq!(mib("1025K"), Err(message.to_string()));
     }
 
     /// What is no size is refused: fractions, signs, spaces, other units, nothing, too many digits.
     #[test]
     fn odd_sizes_are_refused() {
         for text in [
-            "", "G", "-1", "+1", "1.5G", "1 G", " 1G", "1G ", "1X", "1iB", "1B", "1KK", "0x10",
+            "", "G", "-1", "+1", "1.5G", "1 G", " 1G", "1G ", "1X", "1iB", "1BB", "1KK", "0x10",
         ] {
             let message = mib(text).expect_err(text);
             assert!(message.contains("is no size"), "{message}");
         }
         assert!(mib("99999999999999999999").is_err());
+        let message = bytes("4kB").expect_err("ambiguous");
+        assert!(message.ends_with("write K or KiB"), "{message}");
     }
 
     /// A size that does not fit in 64 bits is refused and does not wrap.
@@ -140,21 +144,17 @@ mod tests {
         assert_eq!(mib("18446744073709551615"), Ok(u64::MAX));
     }
 
-    /// A block size without unit is in bytes.
-    #[test]
-    fn bytes_are_bytes() {
-        assert_eq!(bytes("512"), Ok(512));
-        assert_eq!(bytes("4k"), Ok(4096));
-    }
-
     /// Times become nanoseconds, and overflow is refused.
     #[test]
     fn times_become_nanoseconds() {
-        assert_eq!(nanoseconds("10000"), Ok(10_000));
-        assert_eq!(nanoseconds("5ns"), Ok(5));
-        assert_eq!(nanoseconds("20us"), Ok(20_000));
-        assert_eq!(nanoseconds("1ms"), Ok(1_000_000));
-        assert_eq!(nanoseconds("2s"), Ok(2_000_000_000));
+        for (text, expected) in [
+            ("7", 7),
+            ("5ns", 5),
+            ("1ms", 1_000_000),
+            ("2s", 2_000_000_000),
+        ] {
+            assert_eq!(nanoseconds(text), Ok(expected), "{text}");
+        }
         for text in ["", "us", "-1us", "1.5ms", "1 ms", "1min", "18446744074s"] {
             assert!(nanoseconds(text).is_err(), "{text}");
         }

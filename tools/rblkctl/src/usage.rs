@@ -5,89 +5,101 @@
 use crate::{
     device::{
         entries,
-        read,
+        read_if_there,
         Device,
-        Roots, //
+        Root,
+        State, //
     },
     error::{
         Error,
         Result, //
     },
 };
-use std::path::PathBuf;
+use std::{
+    fs::OpenOptions,
+    io::ErrorKind,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf, //
+};
 
-#[derive(Debug, PartialEq, Eq)]
-pub enum User {
-    Mount(String),
-    Swap,
-    Holder(String),
-}
+/// `O_EXCL` where rnullblk runs: a block device that somebody has claimed cannot be opened.
+const O_EXCL: i32 = 0o200;
 
-/// Somebody uses `device`, which is a device of ours or a partition.
-#[derive(Debug, PartialEq, Eq)]
+/// Somebody uses a device or one of its partitions.
 pub struct Usage {
-    pub device: String,
-    pub user: User,
-}
-
-impl Usage {
     /// As lsblk shows it: a mount point, or something else in brackets.
-    pub fn show(&self) -> String {
-        match &self.user {
-            User::Mount(path) => path.clone(),
-            User::Swap => "[SWAP]".into(),
-            User::Holder(name) => format!("[{name}]"),
-        }
-    }
-
+    pub shown: String,
     /// What to do before the device can go.
-    fn advice(&self) -> String {
-        let device = &self.device;
-        match &self.user {
-            User::Mount(path) => format!("{device} is mounted on {path}: unmount it first"),
-            User::Swap => format!("{device} is used as swap: swapoff /dev/{device} first"),
-            User::Holder(name) => format!("{device} is held by {name}: release it first"),
-        }
-    }
+    advice: String,
 }
 
-/// An error if somebody uses the device.
-pub fn check_unused(roots: &Roots, device: &Device<'_>) -> Result {
-    match usages(roots, device)?.first() {
-        Some(usage) => Err(Error::Message(usage.advice())),
-        None => Ok(()),
-    }
+/// What this mount namespace mounts, and what all use as swap.
+pub struct Usages<'a> {
+    root: &'a Root,
+    mounts: String,
+    swaps: String,
 }
 
-/// Who uses the device and its partitions.
-pub fn usages(roots: &Roots, device: &Device<'_>) -> Result<Vec<Usage>> {
-    let mut found = Vec::new();
-    if !device.is_on() {
-        return Ok(found);
+impl<'a> Usages<'a> {
+    pub fn read(root: &'a Root) -> Result<Self> {
+        let read = |file| read_if_there(&root.path("proc").join(file));
+        Ok(Self {
+            root,
+            mounts: read("self/mountinfo")?.unwrap_or_default(),
+            swaps: read("swaps")?.unwrap_or_default(),
+        })
     }
-    let mounts = read(&roots.proc.join("self/mountinfo"))?;
-    let swaps = read(&roots.proc.join("swaps"))?;
-    for (name, directory) in parts(device)? {
-        let number = read(&directory.join("dev"))?;
-        let mut users: Vec<_> = mounts
-            .lines()
-            .filter_map(|line| mount_point(line, &number, &name))
-            .map(User::Mount)
-            .collect();
-        if swaps
-            .lines()
-            .any(|line| first_word(line) == format!("/dev/{name}"))
-        {
-            users.push(User::Swap);
+
+    /// An error if somebody uses the device: with advice if we see who does.
+    pub fn check_unused(&self, device: &Device<'_>) -> Result {
+        if device.state()? == State::Off {
+            return Ok(());
         }
-        let holders = entries(&directory.join("holders"))?;
-        users.extend(holders.into_iter().map(User::Holder));
-        found.extend(users.into_iter().map(|user| Usage {
-            device: name.clone(),
-            user,
-        }));
+        if let Some(usage) = self.of(device)?.into_iter().next() {
+            return Err(Error::Message(usage.advice));
+        }
+        let mut options = OpenOptions::new();
+        let node = self.root.path("dev").join(&device.name);
+        match options.read(true).custom_flags(O_EXCL).open(node) {
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                Err(Error::new(format!("{} is in use", device.name)))
+            }
+            _ => Ok(()),
+        }
     }
-    Ok(found)
+
+    /// Who uses the device and its partitions.
+    pub fn of(&self, device: &Device<'_>) -> Result<Vec<Usage>> {
+        let mut found = Vec::new();
+        if device.state()? == State::Off {
+            return Ok(found);
+        }
+        for (name, directory) in parts(device)? {
+            let Some(number) = read_if_there(&directory.join("dev"))? else {
+                continue;
+            };
+            let mounts = self.mounts.lines();
+            let mounts = mounts.filter_map(|line| mount_point(line, &number, &name));
+            found.extend(mounts.map(|path| Usage {
+                advice: format!("{name} is mounted on {path}: unmount it first"),
+                shown: path,
+            }));
+            let path = format!("/dev/{name}");
+            let mut swaps = self.swaps.lines();
+            if swaps.any(|line| line.split_whitespace().next() == Some(&path)) {
+                found.push(Usage {
+                    shown: "[SWAP]".into(),
+                    advice: format!("{name} is used as swap: swapoff {path} first"),
+                });
+            }
+            let holders = entries(&directory.join("holders"))?.into_iter();
+            found.extend(holders.map(|holder| Usage {
+                shown: format!("[{holder}]"),
+                advice: format!("{name} is held by {holder}: release it first"),
+            }));
+        }
+        Ok(found)
+    }
 }
 
 /// The device and its partitions, with their directories in sysfs.
@@ -124,78 +136,46 @@ fn unescape(path: &str) -> String {
     escapes.into_iter().fold(path.to_string(), replace)
 }
 
-fn first_word(line: &str) -> &str {
-    line.split_whitespace().next().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fake::Fake;
 
-    const ROOT: &str = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n";
-    const SWAPS: &str = "Filename Type Size Used Priority\n";
-
-    fn fake(mounts: &str, swaps: &str) -> Fake {
+    /// What keeps a device with one partition, among others, from going.
+    fn refusal(mounts: &str, swaps: &str, holders: &[&str]) -> String {
         let fake = Fake::new();
-        fake.describe("rblk3", &[]);
+        fake.on("rblk3", &[]);
         fake.write("sys/block/rblk3/dev", "259:0\n");
         fake.write("sys/block/rblk3/rblk3p1/partition", "1\n");
         fake.write("sys/block/rblk3/rblk3p1/dev", "259:1\n");
-        fake.write("proc/self/mountinfo", &format!("{ROOT}{mounts}"));
-        fake.write("proc/swaps", &format!("{SWAPS}{swaps}"));
-        fake
-    }
-
-    fn refusal(fake: &Fake) -> String {
-        let device = fake.roots.device("rblk3").expect("device");
-        match check_unused(&fake.roots, &device) {
-            Ok(()) => "unused".into(),
-            Err(error) => error.to_string(),
+        for holder in holders {
+            fake.write(&format!("sys/block/rblk3/rblk3p1/holders/{holder}"), "");
         }
+        let others = "22 1 259:10 / / rw - ext4 /dev/rblk33 rw\n";
+        fake.write("proc/self/mountinfo", format!("{others}{mounts}"));
+        let others = "Filename Type Size Used Priority\n/dev/rblk33 partition 100 0 -2\n";
+        fake.write("proc/swaps", format!("{others}{swaps}"));
+        let device = fake.root.device("rblk3").expect("device");
+        let usages = Usages::read(&fake.root).expect("usages");
+        let error = usages.check_unused(&device).err();
+        error.map(|error| error.to_string()).unwrap_or_default()
     }
 
-    /// A device that nobody uses may go, whoever uses others.
+    /// A mount is found by its number, or by its name as of btrfs, which has other numbers; a partition that is used
+    /// keeps its disk; who uses others is not asked.
     #[test]
-    fn unused_device_may_go() {
-        let others = "30 22 259:10 / /mnt rw - ext4 /dev/rblk33 rw\n";
-        let fake = fake(others, "/dev/rblk33 partition 100 0 -2\n");
-        assert_eq!(refusal(&fake), "unused");
-    }
-
-    /// A mounted device is found by its number, whatever name it was mounted by.
-    #[test]
-    fn mount_is_found_by_number() {
-        let fake = fake(
-            "30 22 259:0 / /my\\040disk rw shared:1 - ext4 /dev/disk/by-id/x rw\n",
-            "",
-        );
+    fn users_are_found() {
+        assert_eq!(refusal("", "", &[]), "");
+        let by_number = "30 22 259:0 / /my\\040disk rw shared:1 - ext4 /dev/disk/by-id/x rw\n";
         let expected = "rblk3 is mounted on /my disk: unmount it first";
-        assert_eq!(refusal(&fake), expected);
-    }
-
-    /// A partition that is mounted keeps its disk; so does btrfs, which has other numbers.
-    #[test]
-    fn mounted_partition_is_found() {
-        let fake = fake("30 22 0:45 / /mnt rw - btrfs /dev/rblk3p1 rw\n", "");
+        assert_eq!(refusal(by_number, "", &[]), expected);
+        let btrfs = "30 22 0:45 / /mnt rw - btrfs /dev/rblk3p1 rw\n";
         let expected = "rblk3p1 is mounted on /mnt: unmount it first";
-        assert_eq!(refusal(&fake), expected);
-    }
-
-    /// Swap keeps the device.
-    #[test]
-    fn swap_is_found() {
-        let fake = fake("", "/dev/rblk3\tpartition\t100\t0\t-2\n");
+        assert_eq!(refusal(btrfs, "", &[]), expected);
+        let swap = "/dev/rblk3\tpartition\t100\t0\t-2\n";
         let expected = "rblk3 is used as swap: swapoff /dev/rblk3 first";
-        assert_eq!(refusal(&fake), expected);
-    }
-
-    /// A block device on top keeps what is below it.
-    #[test]
-    fn holder_is_found() {
-        let fake = fake("", "");
-        fake.write("sys/block/rblk3/rblk3p1/holders/dm-0", "");
+        assert_eq!(refusal("", swap, &[]), expected);
         let expected = "rblk3p1 is held by dm-0: release it first";
-        assert_eq!(refusal(&fake), expected);
+        assert_eq!(refusal("", "", &["dm-0"]), expected);
     }
 }
