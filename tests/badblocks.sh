@@ -129,6 +129,11 @@ met_once() {
     fails io write 0 64
     io write 0 64
     none
+    # 1024 sectors are two ranges in the list, and the second one was not met.
+    bad +0-1023
+    fails io read 0 8
+    lists "512 512"
+    bad -0-1023
     set_to dut badblocks_once 0
     bad +16-19
     fails io read 16 4
