@@ -32,7 +32,10 @@ use crate::{
         HwQueueKind,
         Operations, //
     },
-    ramstore,
+    ramstore::{
+        self,
+        RamStore, //
+    },
     request::{
         Busy,
         CommandId,
@@ -707,7 +710,11 @@ impl DiskOperations for RamDiskOperations {
 }
 
 /// A RAM disk with all its memory and queues, which nobody knows yet.
-pub(crate) struct NewRamDisk(NewDisk<RamDiskOperations>);
+pub(crate) struct NewRamDisk {
+    disk: NewDisk<RamDiskOperations>,
+    /// Takes what was kept and the disk has no place for.
+    surplus: RamStore,
+}
 
 impl NewRamDisk {
     /// Makes the RAM disk `name` with the queues of `tagset` and the data that is in `kept`.
@@ -731,8 +738,12 @@ impl NewRamDisk {
             removable: config.removable,
             writeback_throttling: false,
         };
+        let surplus = RamStore::with_room(medium.surplus_mib()?)?;
         let device = Device::new(config, tagset.hw_queues(), kept);
-        Ok(Self(NewDisk::new(options, tagset, device, medium)?))
+        Ok(Self {
+            disk: NewDisk::new(options, tagset, device, medium)?,
+            surplus,
+        })
     }
 
     /// Makes the RAM disk known to the system.
@@ -740,13 +751,13 @@ impl NewRamDisk {
     /// # Errors
     ///
     /// What [`NewDisk::add`] returns.
-    pub(crate) fn add(self) -> Result<RamDisk> {
-        let disk = self.0.add()?;
+    pub(crate) fn add(mut self) -> Result<RamDisk> {
+        let disk = self.disk.add()?;
         // From here on there is no way back for what the disk has no place for.
         let mut frozen = disk.freeze();
-        let surplus = frozen.steady().give_up_surplus();
+        let unused = frozen.steady().give_up_surplus(&mut self.surplus);
         drop(frozen);
-        surplus.map(|_| RamDisk { disk })
+        unused.map(|_| RamDisk { disk })
     }
 }
 

@@ -87,7 +87,8 @@ pub(crate) struct Medium {
 /// is freed when they need not any more.
 pub(crate) struct SizeChange {
     growth: Option<Growth>,
-    cut: Option<RamStore>,
+    /// Takes what is cut off.
+    cut: RamStore,
     cache: Option<Pin<KBox<WriteCache>>>,
 }
 
@@ -104,7 +105,7 @@ impl SizeChange {
                     node,
                 )?),
             },
-            cut: None,
+            cut: RamStore::with_room(usize::try_from(now_mib.saturating_sub(mib))?)?,
             cache: make_cache(cache_mib, size, node)?,
         })
     }
@@ -148,18 +149,28 @@ impl Medium {
         Ok(medium)
     }
 
-    /// The disk is made: gives what memory was kept that it has no place for, which can go at any time.
+    /// How much of the memory that was kept the disk has no place for.
+    pub(crate) fn surplus_mib(&self) -> Result<usize> {
+        let has_mib = self.store.as_ref().map_or(0, RamStore::mib);
+        Ok(has_mib.saturating_sub(self.mib()?))
+    }
+
+    /// The disk is made: moves its surplus to `cut`, which has room for it, and gives what it does not need at all.
+    /// Either can go at any time.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; then the disk must not be used.
-    pub(crate) fn give_up_surplus(&mut self) -> Result<[Option<RamStore>; 2]> {
-        let mib = usize::try_from(self.capacity_sectors / SECTORS_PER_MIB)?;
-        let cut = match &mut self.store {
-            Some(store) if store.mib() > mib => Some(store.shrink(mib)?),
-            _ => None,
-        };
-        Ok([cut, self.unused.take()])
+    /// `EBUSY` if `cut` has not the room.
+    pub(crate) fn give_up_surplus(&mut self, cut: &mut RamStore) -> Result<Option<RamStore>> {
+        let mib = self.mib()?;
+        if let Some(store) = &mut self.store {
+            store.shrink(mib, cut)?;
+        }
+        Ok(self.unused.take())
+    }
+
+    fn mib(&self) -> Result<usize> {
+        Ok(usize::try_from(self.capacity_sectors / SECTORS_PER_MIB)?)
     }
 
     /// The capacity in sectors of 512 bytes.
@@ -176,7 +187,7 @@ impl Medium {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if it has not `now_mib` MiB any more, `ENOMEM`; then it is as it was.
+    /// `EBUSY` if it has not `now_mib` MiB any more; then it is as it was.
     pub(crate) fn resize(
         &mut self,
         now_mib: u64,
@@ -189,7 +200,7 @@ impl Medium {
         if let (Some(store), Some(change)) = (&mut self.store, change) {
             match &mut change.growth {
                 Some(growth) => store.grow(growth)?,
-                None => change.cut = Some(store.shrink(usize::try_from(mib)?)?),
+                None => store.shrink(usize::try_from(mib)?, &mut change.cut)?,
             }
             core::mem::swap(&mut self.cache, &mut change.cache);
         }

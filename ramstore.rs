@@ -137,21 +137,35 @@ impl RamStore {
         Ok(())
     }
 
-    /// Makes it smaller, in MiB, and gives what is cut off: its memory can go at any time.
+    /// An empty store with room for `mib` MiB; see [`RamStore::shrink`].
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; then the store is as it was.
-    pub(crate) fn shrink(&mut self, mib: usize) -> Result<Self> {
-        let cut = self.chunks.len().saturating_sub(mib);
-        let mut chunks = KVVec::with_capacity(cut, GFP_KERNEL)?;
+    /// `ENOMEM`.
+    pub(crate) fn with_room(mib: usize) -> Result<Self> {
+        Ok(Self {
+            chunks: KVVec::with_capacity(mib, GFP_KERNEL)?,
+        })
+    }
+
+    /// Makes it smaller, in MiB, and moves the rest to `cut`, in no order: its memory can go at any time.
+    /// Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if `cut` has not the room; then the store is as it was.
+    pub(crate) fn shrink(&mut self, mib: usize, cut: &mut Self) -> Result {
+        let room = cut.chunks.capacity().saturating_sub(cut.chunks.len());
+        if room < self.chunks.len().saturating_sub(mib) {
+            return Err(EBUSY);
+        }
         while self.chunks.len() > mib {
             let Some(chunk) = self.chunks.pop() else {
                 break;
             };
-            chunks.push_within_capacity(chunk)?;
+            cut.chunks.push_within_capacity(chunk)?;
         }
-        Ok(Self { chunks })
+        Ok(())
     }
 
     /// The size in MiB.
