@@ -108,7 +108,7 @@ gives_memory_back() {
 load_until_done() {
     while [ ! -e "$WORK/done" ]; do
         fio --name=load --filename=/dev/rblk0 --direct=1 --ioengine=libaio --iodepth=32 --numjobs=2 --thread \
-            --rw=randrw --bs=4k --randseed="$seed" --norandommap --time_based --runtime=60 >"$WORK/fio.log" 2>&1 || true
+            --rw=randrw --bs=4k --randseed="$seed" --norandommap --time_based --runtime=5 >"$WORK/fio.log" 2>&1 || true
     done
 }
 
