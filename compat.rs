@@ -30,10 +30,7 @@ pub(crate) unsafe fn pin_init_at<T>(slot: *mut T, init: impl PinInit<T, Error>) 
 }
 
 #[cfg(KERNEL_BEFORE_7_3)]
-pub(crate) use bindings::{
-    hrtimer_restart_HRTIMER_NORESTART as HRTIMER_NORESTART,
-    hrtimer_restart_HRTIMER_RESTART as HRTIMER_RESTART, //
-};
+pub(crate) use bindings::hrtimer_restart_HRTIMER_NORESTART as HRTIMER_NORESTART;
 
 #[cfg(not(KERNEL_BEFORE_7_3))]
 mod timer {
@@ -41,8 +38,6 @@ mod timer {
 
     /// What a timer's callback returns when the timer is not to expire again.
     pub(crate) const HRTIMER_NORESTART: hrtimer_restart = hrtimer_restart::HRTIMER_NORESTART;
-    /// What it returns when it moved its time on.
-    pub(crate) const HRTIMER_RESTART: hrtimer_restart = hrtimer_restart::HRTIMER_RESTART;
 }
 #[cfg(not(KERNEL_BEFORE_7_3))]
 pub(crate) use timer::*;

@@ -61,7 +61,6 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
             Full,
             Relaxed, //
@@ -343,10 +342,7 @@ impl Device {
 
     /// The time by which answers are due.
     fn now_nsec(&self) -> i64 {
-        match self.is_in_a_hurry.load(Relaxed) {
-            0 => self.epoch.elapsed().as_nanos(),
-            _ => i64::MAX,
-        }
+        self.epoch.elapsed().as_nanos()
     }
 
     /// Serves a request and completes it the way the disk does that.
@@ -494,6 +490,10 @@ impl Device {
         rq: Request<RamDiskOperations>,
         delay_nsec: u64,
     ) {
+        if self.is_in_a_hurry.load(Relaxed) != 0 {
+            let status = rq.data().status();
+            return rq.end(status);
+        }
         let id = rq.park();
         if self.post_answer(hw, id, delay_nsec) {
             return;
@@ -523,10 +523,6 @@ impl Device {
             let first = hw.ring.as_ref().and_then(CompletionRing::next_due_nsec);
             let first = first.map_or(0, |due| due.saturating_sub(self.now_nsec()));
             hw.start_timer(u64::try_from(first).unwrap_or(0).min(delay_nsec));
-        }
-        // Who is in a hurry has started it before or after that.
-        if self.is_in_a_hurry.load(Acquire) != 0 {
-            hw.start_timer(0);
         }
         true
     }
@@ -681,7 +677,7 @@ impl Operations for RamDiskOperations {
         found
     }
 
-    fn timer(device: &Device, hw: &HwQueue<Self>) -> Option<u64> {
+    fn timer(device: &Device, hw: &HwQueue<Self>) {
         loop {
             let now_nsec = device.now_nsec();
             let found = CompletionBatch::with(|batch| device.drain(hw, now_nsec, batch));
@@ -690,13 +686,13 @@ impl Operations for RamDiskOperations {
             let next_due_nsec = || hw.ring.as_ref().and_then(CompletionRing::next_due_nsec);
             if let Some(due_nsec) = next_due_nsec() {
                 let left = due_nsec.saturating_sub(device.now_nsec());
-                return Some(u64::try_from(left).unwrap_or(0).max(1));
+                return hw.start_timer(u64::try_from(left).unwrap_or(0));
             }
             // Whoever posts from here on starts the timer, but one who posted between that look
             // and this store did not.
             hw.timer_is_on.xchg(0, Full);
             if next_due_nsec().is_none() || hw.timer_is_on.xchg(1, Full) != 0 {
-                return None;
+                return;
             }
         }
     }
@@ -863,13 +859,10 @@ impl RamDisk {
             fault.turn_off();
         }
         device.faults.timeout_retry.store(0, Relaxed);
-        device.is_in_a_hurry.xchg(1, Full);
-        self.disk.for_each_hw_queue(|hw| {
-            if hw.ring.is_some() && hw.kind() != HwQueueKind::Poll {
-                hw.start_timer(0);
-            }
-        });
-        // What was forgotten, or nobody polls for.
+        device.is_in_a_hurry.store(1, Relaxed);
+        // A callback that did not see all that has left its request in the device when this returns.
+        let _quiesced = self.disk.quiesce();
+        // What waits for its time, was forgotten, or nobody polls for.
         self.disk.for_each_in_flight(|rq| {
             if let Some(rq) = rq.take() {
                 let status = rq.data().status();

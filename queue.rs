@@ -236,12 +236,11 @@ pub(crate) trait Operations: Sized + 'static {
     }
 
     /// The timer of a hardware queue, started by [`HwQueue::start_timer`], expired. Called in
-    /// interrupt context. Gives the time in nanoseconds after which it shall expire again, if it
-    /// shall.
+    /// interrupt context, never twice at once for a queue. May start it again.
     ///
     /// This is no member of `struct blk_mq_ops`, but stands for a device's interrupt: it ends with
     /// the queue, so it can name it.
-    fn timer(_disk: &Self::QueueData, _hw: &HwQueue<Self>) -> Option<u64> {
+    fn timer(_disk: &Self::QueueData, _hw: &HwQueue<Self>) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -504,7 +503,8 @@ impl<T: Operations> HwQueue<T> {
     }
 
     /// Lets [`Operations::timer`] be called once, `nsec` nanoseconds from now. If the timer was
-    /// started before and has not expired, it expires at the new time only.
+    /// started before and has not expired, it expires at the new time only. May be called by
+    /// anybody at any time, also while that function runs.
     pub(crate) fn start_timer(&self, nsec: u64) {
         const { assert!(T::HAS_TIMER, "`start_timer()` needs `Operations::timer`") };
         let nsec = i64::try_from(nsec).unwrap_or(i64::MAX);
@@ -532,17 +532,10 @@ impl<T: Operations> HwQueue<T> {
         let hw = unsafe { &*kernel::container_of!(Opaque::cast_from(timer), Self, timer) };
         // SAFETY: The hardware queue is initialised as long as `hw` is valid.
         let disk = unsafe { OperationsVTable::<T>::disk_data(hw.as_raw()) };
-        match T::timer(disk, hw) {
-            Some(nsec) => {
-                let nsec = i64::try_from(nsec).unwrap_or(i64::MAX);
-                // SAFETY: A timer may be moved on in its own callback.
-                unsafe {
-                    bindings::hrtimer_forward(timer, bindings::hrtimer_cb_get_time(timer), nsec)
-                };
-                compat::HRTIMER_RESTART
-            }
-            None => compat::HRTIMER_NORESTART,
-        }
+        T::timer(disk, hw);
+        // Whoever starts it meanwhile, here or on another CPU, does so under its lock, as `hrtimer_forward()`
+        // would not.
+        compat::HRTIMER_NORESTART
     }
 }
 

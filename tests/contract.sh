@@ -5,7 +5,7 @@
 # that is dropped ends, each limit is set or refused, a depth beyond memory is halved and said.
 KO=${CONTRACT_KO:-$TESTS/kmod/rblk_contract.ko}
 [ -r "$KO" ] || skip_all "no module $KO; make RNULLBLK_TESTS=m builds it"
-plan 11
+plan 12
 
 STATE=/sys/kernel/debug/rblk_contract/shown
 LIMITS=/sys/block/rblklimits/queue
@@ -33,7 +33,7 @@ cpu_of() { sed 's/[,-].*//' "/sys/block/rblkcontract/mq/$1/cpu_list"; } # cpu_of
 command() {
     taskset -c "$(cpu_of "${2:-0}")" dd if=/dev/zero of=/dev/rblkcontract bs=4096 seek="$1" count=1 oflag=direct conv=notrunc
 }
-PARK=1 FIND_NOTHING=2 TAKE=3 DROP_STARTED=4 DROP_INCOMING=5 ALMOST_RIGHT=6 REQUEUE=7
+PARK=1 FIND_NOTHING=2 TAKE=3 DROP_STARTED=4 DROP_INCOMING=5 ALMOST_RIGHT=6 REQUEUE=7 START_TIMERS=8
 
 almost_right() {
     for _ in 1 2 3 4 5; do
@@ -133,6 +133,7 @@ check "after the end it names nothing, whoever has the tag" after_it_ended
 check "a request that is dropped ends with an error and a warning" drops $DROP_STARTED
 check "so does one that was not even started" drops $DROP_INCOMING
 check "a request that is requeued with a delay comes again" requeues
+check "a timer may be started at any time, also while it expires" command $START_TIMERS 0
 check "each limit can be set" all_limits_are_set
 check "and each is refused where the kernel would refuse or warn" bad_limits_are_refused
 if [ "$(memory_kib)" -lt 3000000 ]; then

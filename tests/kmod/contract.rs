@@ -64,10 +64,12 @@ enum Command {
     AlmostRight = 6,
     /// Is requeued, and ends the second time.
     Requeue = 7,
+    /// Is parked and remembered, and ended by a timer that starts itself while it is started from here.
+    StartTimers = 8,
 }
 
 impl Command {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Park,
         Self::FindNothing,
         Self::Take,
@@ -75,6 +77,7 @@ impl Command {
         Self::DropIncoming,
         Self::AlmostRight,
         Self::Requeue,
+        Self::StartTimers,
     ];
 
     fn of(rq: &Incoming<Contract>) -> Option<Self> {
@@ -86,11 +89,16 @@ impl Command {
     }
 }
 
-/// What the disk knows: the id that it remembers, and how often it queued a request to be requeued.
+/// How often the timer is started anew before it ends a request, and how often it is started meanwhile.
+const TIMER_STARTS: u32 = 2000;
+
+/// What the disk knows: the id that it remembers, and how often it queued a request to be requeued, and the timer
+/// is still to be started.
 struct Device {
     tag: Atomic<u32>,
     ticket: Atomic<u64>,
     requeues: Atomic<u32>,
+    timer_starts: Atomic<u32>,
 }
 
 impl Device {
@@ -99,7 +107,13 @@ impl Device {
             tag: Atomic::new(0),
             ticket: Atomic::new(0),
             requeues: Atomic::new(0),
+            timer_starts: Atomic::new(0),
         }
+    }
+
+    fn remember(&self, id: CommandId) {
+        self.tag.store(id.tag, Relaxed);
+        self.ticket.store(id.ticket, Relaxed);
     }
 
     fn remembered(&self) -> CommandId {
@@ -174,9 +188,7 @@ impl Operations for Contract {
         let rq = rq.start();
         let is_well = match command {
             Command::Park => {
-                let id = rq.park();
-                device.tag.store(id.tag, Relaxed);
-                device.ticket.store(id.ticket, Relaxed);
+                device.remember(rq.park());
                 return Ok(());
             }
             Command::FindNothing => hw.take(device.remembered()).is_none(),
@@ -204,9 +216,29 @@ impl Operations for Contract {
                 }
                 true
             }
+            Command::StartTimers => {
+                device.timer_starts.store(TIMER_STARTS, Relaxed);
+                device.remember(rq.park());
+                for _ in 0..TIMER_STARTS {
+                    hw.start_timer(0);
+                }
+                return Ok(());
+            }
         };
         rq.end(if is_well { Status::OK } else { Status::IOERR });
         Ok(())
+    }
+
+    fn timer(device: &Device, hw: &HwQueue<Self>) {
+        let left = device.timer_starts.load(Relaxed);
+        if left > 0 {
+            device.timer_starts.store(left - 1, Relaxed);
+            hw.start_timer(0);
+            return hw.start_timer(1); // instead
+        }
+        if let Some(rq) = hw.take(device.remembered()) {
+            rq.end(Status::OK);
+        }
     }
 }
 
