@@ -3,6 +3,7 @@
 #
 #   KDIR=DIR       build for this kernel tree (with LLVM=1 and the like, if it was built so)
 #   T=NAME,NAME    only these tests or figures
+#   MINUTES=N      how long soak takes
 #   SEED=N         what tests do by chance, as in the run that printed this
 #   ARGS="..."     module parameters for load and shell
 #   PREFIX=DIR     where install puts rblkctl (/usr/local); DESTDIR=DIR: all below this directory
@@ -10,7 +11,7 @@
 
 .DEFAULT_GOAL := rnullblk.ko
 PREFIX ?= /usr/local
-.PHONY: rnullblk.ko tools install uninstall demo shell test bench bench-compare check load unload clean distclean help
+.PHONY: rnullblk.ko tools install uninstall demo shell test test-debug soak nightly bench bench-compare check load unload clean distclean help
 
 rnullblk.ko: ## build the module: for KDIR, for the running kernel, or for Debian's stock kernel
 	+@scripts/build-module.sh
@@ -23,6 +24,15 @@ shell: ## the same machine with the module loaded and a root prompt
 
 test: ## boot it and run tests/ (T=name,name: only these)
 	@scripts/test.sh $(T)
+
+test-debug: ## all of tests/ on a kernel with KASAN, lockdep and the like, and tests/debug/ (T=...)
+	@scripts/test-debug.sh $(T)
+
+soak: ## change devices under load for MINUTES=10
+	@SOAK_MINUTES=$(or $(MINUTES),10) scripts/nightly.sh nightly/soak
+
+nightly: ## what takes too long for each change: an hour
+	@scripts/nightly.sh
 
 bench: ## measure rnullblk, null_blk and brd: instructions, times, memory (T=exact|times|quick)
 	@scripts/bench.sh $(T)

@@ -118,6 +118,7 @@ impl GroupOperations for Root {
     type Child = Description;
 
     fn make_group(&self, name: &CStr) -> Result<impl PinInit<Group<Description>, Error>> {
+        registry::check_privilege()?;
         if name.to_bytes().len() > MAX_NAME_LEN {
             return Err(ENAMETOOLONG);
         }
@@ -279,6 +280,7 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
     }
 
     fn store(description: &Description, page: &[u8]) -> Result {
+        registry::check_privilege()?;
         let mut buffer = [0; 128];
         let text = copy_text(page, &mut buffer)?;
         let name = &description.name;

@@ -19,6 +19,7 @@
 use crate::{
     counters::Counters,
     device::RamDisk,
+    registry,
     tagset::HwQueues, //
 };
 use core::str::FromStr;
@@ -81,6 +82,7 @@ pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<
             },
         );
         dir.write_only_callback_file(c"pull_out", disk, &|disk, _text| {
+            registry::check_privilege()?;
             disk.pull_out();
             Ok(())
         });
@@ -130,8 +132,9 @@ fn read<N: FromStr>(text: &mut UserSliceReader) -> Result<N> {
     parse(read_text(text, &mut [0; 32])?)
 }
 
-/// What a user wrote, without the space around it.
+/// What a user wrote who may, without the space around it.
 fn read_text<'a>(text: &mut UserSliceReader, buffer: &'a mut [u8; 32]) -> Result<&'a str> {
+    registry::check_privilege()?;
     let bytes = buffer.get_mut(..text.len()).ok_or(EINVAL)?;
     text.read_slice(bytes)?;
     core::str::from_utf8(bytes)

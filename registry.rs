@@ -64,6 +64,19 @@ pub(crate) fn has_configfs() -> bool {
     unsafe { bindings::rnullblk_has_configfs() }
 }
 
+/// Whether the current task may make and change devices. The files' modes alone would let a root user do so who has
+/// no privilege, in a container say.
+///
+/// # Errors
+///
+/// `EPERM` without `CAP_SYS_ADMIN`.
+pub(crate) fn check_privilege() -> Result {
+    // CAST: A small number.
+    // SAFETY: There is a current task.
+    let has_it = unsafe { bindings::capable(bindings::CAP_SYS_ADMIN as c_int) };
+    has_it.then_some(()).ok_or(EPERM)
+}
+
 /// The module's directory below debugfs.
 pub(crate) fn debugfs() -> Result<debugfs::Dir> {
     match &*REGISTRY.lock() {

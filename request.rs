@@ -194,6 +194,12 @@ pub(crate) struct Pdu<T: Operations> {
 const PARKED: u64 = 1;
 const PARKINGS: u64 = u32::MAX as u64 & !PARKED;
 
+/// The ticket of a request's next parking. Only after 2^31 of them it is an old one again; another request's never.
+pub(crate) fn next_ticket(ticket: u64) -> u64 {
+    let parkings = ticket.wrapping_add(2) & PARKINGS;
+    (ticket & !(PARKINGS | PARKED)) | parkings
+}
+
 /// How many requests were ever made, which numbers them.
 static REQUESTS_MADE: Atomic<u32> = Atomic::new(0);
 
@@ -688,9 +694,7 @@ impl<T: Operations> Request<T> {
     /// Leaves the request to the device: nobody owns it until it is taken by the id, or times
     /// out.
     pub(crate) fn park(self) -> CommandId {
-        let ticket = self.pdu().ticket.load(Relaxed);
-        let parkings = ticket.wrapping_add(2) & PARKINGS;
-        let ticket = (ticket & !(PARKINGS | PARKED)) | parkings;
+        let ticket = next_ticket(self.pdu().ticket.load(Relaxed));
         let id = CommandId {
             tag: self.tag(),
             ticket,

@@ -42,6 +42,10 @@ mod settings;
 mod throttle;
 mod values;
 
+#[cfg(CONFIG_KUNIT = "y")]
+#[path = "tests/kunit.rs"]
+mod kunit;
+
 use kernel::{
     prelude::*,
     str::CString, //

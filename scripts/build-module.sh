@@ -24,15 +24,16 @@ if [ -z "${built_for-}" ]; then
     become_root "$@"
     use_cache
     script setup.sh
-    say "building for Debian kernel $(cat "$KERNEL_TREE/release")"
+    say "building for kernel $(cat "$KERNEL_TREE/release")"
     built_for=$KERNEL_TREE
 fi
 
 kbuild() { # kbuild TARGET
     if [ "$built_for" = "$KERNEL_TREE" ]; then
+        # shellcheck disable=SC2086 # several words
         script in-builder.sh "$KERNEL_TREE" \
             setpriv --reuid="$OWNER_UID" --regid="$OWNER_GID" --clear-groups --pdeathsig TERM \
-            make -C /kernel/build CC="$CC" HOSTCC="$CC" M=/module -j"$(nproc)" \
+            make -C /kernel/build $KBUILD_COMPILER M=/module -j"$(nproc)" \
             ${V:+V="$V"} ${RNULLBLK_TESTS:+RNULLBLK_TESTS="$RNULLBLK_TESTS"} "$1"
     else
         ${MAKE:-make} -C "$KDIR" M="$TOP" "$1"

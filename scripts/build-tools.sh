@@ -16,10 +16,12 @@ is_cargo_new_enough() {
     printf '%s\n' "$needed" "$found" | sort -C -V
 }
 
-in_builder() {
-    script in-builder.sh "$KERNEL_TREE" \
+# It needs nothing of a kernel, so it is the same for all of them.
+in_builder() (
+    export FLAVOUR="$STOCK_FLAVOUR"
+    script in-builder.sh "$STOCK_TREE" \
         setpriv --reuid="$OWNER_UID" --regid="$OWNER_GID" --clear-groups --pdeathsig TERM "$@"
-}
+)
 
 # put PROGRAM COMMAND...: everything that a user gets; COMMAND runs the program where it was built.
 put() {

@@ -38,7 +38,7 @@ check_tools() {
 }
 
 check_shellcheck() {
-    in_copy "find scripts tests tools -name '*.sh' -exec shellcheck -x -P SCRIPTDIR .ci/run '{}' +"
+    in_copy "find scripts tests tools -name '*.sh' -exec shellcheck -x -P SCRIPTDIR:SCRIPTDIR/.. .ci/run '{}' +"
 }
 
 check_licence() {

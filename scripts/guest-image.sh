@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
-packages="bash busybox-static blktrace btrfs-progs dmsetup e2fsprogs fdisk fio gawk jq kmod mount parted
+packages="bash busybox-static blktrace btrfs-progs dbench dmsetup e2fsprogs fdisk fio gawk jq kmod mount parted
  procps psmisc python3-minimal util-linux util-linux-extra xfsprogs"
 
 case ${1-} in

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# in-builder.sh KERNEL_TREE COMMAND...: runs a command in the builder root, with the kernel tree
-# as /kernel and this tree as /module. The mounts are its own and vanish with it.
+# in-builder.sh KERNEL_TREE COMMAND...: runs a command in the root with the kernel's compiler, with the kernel
+# tree as /kernel and this tree as /module. The mounts are its own and vanish with it.
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
@@ -23,4 +23,4 @@ exec unshare --mount sh -euc '
         mount --bind "$file" "$root$file"
     done
     exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8 "$@"
-' sh "$BUILDER" "$kernel_tree" "$TOP" "$@"
+' sh "$COMPILER_ROOT" "$kernel_tree" "$TOP" "$@"

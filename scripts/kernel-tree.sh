@@ -52,28 +52,9 @@ unpack() {
             --exclude="arch/*/boot/dts" --exclude="tools/perf"'
     find "$tree/unpacked" -type f -name 'vmlinuz*' -exec cp '{}' "$tree/vmlinuz" ';'
     [ -e "$tree/vmlinuz" ] || die "no kernel image in the packages of $release"
-    cp "$tree/src/tools/testing/selftests/kselftest/ktap_helpers.sh" "$tree/"
     headers=$tree/unpacked/usr/src/linux-headers-$release
     cp "$headers/.config" "$tree/config.stock"
     cp "$headers/Module.symvers" "$tree/Module.symvers.stock"
-}
-
-pack_boot_files() {
-    modules=$(find "$tree/unpacked" -type d -path "*/lib/modules/$release" | head -n 1)
-    in_builder depmod -b "/kernel${modules#"$tree"}/../../.." "$release"
-    # Modules live in a disk image of their own: the guest image serves every kernel.
-    mke2fs -q -t ext4 -O ^has_journal -m 0 -d "${modules%/*}" "$tree/modules.img" \
-        "$(($(du -sk "${modules%/*}" | cut -f 1) * 5 / 4 + 8192))k"
-
-    mkdir "$tree/unpacked/initramfs"
-    cp "$SCRIPTS/initramfs-init.sh" "$tree/unpacked/initramfs/init"
-    find "$modules" -name 'virtio_blk.ko*' -exec cp '{}' "$tree/unpacked/initramfs/" ';'
-    in_builder sh -euc '
-        cd /kernel/unpacked/initramfs
-        cp /bin/busybox .
-        unxz *.xz
-        mkdir proc sys dev root
-        find . | cpio --quiet -o -H newc | gzip -1 >/kernel/initramfs'
 }
 
 case ${1-} in
@@ -82,7 +63,7 @@ case ${1-} in
     choose_kernel
     download
     unpack
-    pack_boot_files
+    "$SCRIPTS/boot-files.sh" "$tree"
     in_builder /module/scripts/kernel-metadata.sh /kernel "$release" "$CC"
     rm -r "$tree/debs" "$tree/unpacked"
     ;;

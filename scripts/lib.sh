@@ -35,7 +35,8 @@ become_root() {
     command -v sudo >/dev/null || die "this needs root: run it as root, or install sudo"
     set -- "$0" "$@"
     for variable in RNULLBLK_CACHE RNULLBLK_MIRROR KERNEL FLAVOUR RNULLBLK_PROGRESS \
-        VM_ACCEL VM_CPUS VM_MEMORY_MIB VM_NODES VM_SILENCE VM_SECONDS TEST_SECONDS SEED RNULLBLK_TESTS TMPDIR V; do
+        VM_ACCEL VM_CPUS VM_MEMORY_MIB VM_NODES VM_SILENCE VM_SECONDS VM_APPEND \
+        TEST_SECONDS TEST_RESULTS TEST_ENV SEED RNULLBLK_TESTS TMPDIR V; do
         eval "value=\${$variable-}"
         [ -z "$value" ] || set -- "$variable=$value" "$@"
     done

@@ -15,5 +15,9 @@ if [ "${1-}" = vm ] && [ ! -e "$GUEST_IMAGE" ]; then
     guest_pid=$!
 fi
 script builder-root.sh
-script kernel-tree.sh
+(
+    export FLAVOUR="$STOCK_FLAVOUR"
+    script kernel-tree.sh
+)
+[ "$KERNEL_TREE" = "$STOCK_TREE" ] || script debug-kernel.sh
 [ -z "$guest_pid" ] || wait "$guest_pid"

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # test.sh [NAME...]: builds the module, boots the virtual machine and runs tests/ in it. Its last line is
 # the totals. The kernel's log and all output stay in build/test/.
+#   TEST_RESULTS      another directory below build/
+#   TEST_ENV          words NAME=VALUE for the tests' environment
+#   TEST_SECONDS      see tests/run.sh
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 set -o pipefail
@@ -9,7 +12,7 @@ set -o pipefail
 names=$(echo "$*" | tr ',' ' ')
 known=$("$TOP/tests/run.sh" --list)
 for name in $names; do
-    echo "$known" | grep -qx -- "$name" || die "no test named '$name'; there are: $(echo "$known" | tr '\n' ' ')"
+    [ -x "$TOP/tests/$name.sh" ] || die "no test named '$name'; there are: $(echo "$known" | tr '\n' ' ')"
 done
 
 become_root "$@"
@@ -19,7 +22,7 @@ script setup.sh vm
 script build-module.sh vm
 script build-tools.sh vm
 
-results=$TOP/build/test
+results=$TOP/build/${TEST_RESULTS:-test}
 exec 6<"$TOP/tests"
 flock -n 6 || {
     say "waiting for another test run in this tree"
@@ -32,10 +35,10 @@ say "booting $(cat "$KERNEL_TREE/release")"
 
 status=0
 tied "$SCRIPTS/vm.sh" "$results" \
-    "RESULTS=/results ${TEST_SECONDS:+TEST_SECONDS=$TEST_SECONDS} ${SEED:+SEED=$SEED} exec tests/run.sh $names" |
+    "RESULTS=/results ${TEST_ENV-} ${TEST_SECONDS:+TEST_SECONDS=$TEST_SECONDS} ${SEED:+SEED=$SEED} exec tests/run.sh $names" |
     tee "$results/console.log" || status=$?
 chown -R "$OWNER_UID:$OWNER_GID" "$TOP/build"
-say "the virtual machine ran for $(($(date +%s) - booted)) s; its output and kernel log are in build/test/"
+say "the virtual machine ran for $(($(date +%s) - booted)) s; its output and kernel log are in ${results#"$TOP/"}/"
 
 if [ -e "$results/totals" ]; then
     [ ! -e "$results/failed" ] || sed 's/^/failed: /' "$results/failed"
@@ -46,7 +49,7 @@ fi
 # The machine went down under a test: what was seen counts, and that it went down is one failure more.
 awk '
     BEGIN { script = "boot" }
-    /^# [a-z0-9_-]+$/ { script = $2 }
+    /^# [a-z0-9_\/-]+$/ { script = $2 }
     /^  ok [0-9]+ .*# SKIP/ { skipped++; next }
     /^  ok [0-9]+ / { passed++ }
     /^  (not ok [0-9]+ |# FAILED: )/ { failed++; print "failed: " script ":" substr($0, 9) }

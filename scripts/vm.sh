@@ -6,6 +6,7 @@
 #   VM_ACCEL    accelerator (default: KVM where it works, else TCG)
 #   VM_CPUS, VM_MEMORY_MIB          default 2 and 2048, in VM_NODES (2) NUMA nodes of the same size
 #   VM_SILENCE, VM_SECONDS          longest time without output, and at all; default 240 and 3600
+#   VM_APPEND                       more parameters for the kernel
 #   VM_ICOUNT=1                     one CPU, whose clock counts instructions: 1 ns each
 #   VM_INTERACTIVE=1                the terminal is the guest's; no time limits
 # Exit status 124: hung and was stopped. 125: the machine ended without saying how COMMAND did.
@@ -78,7 +79,7 @@ start_qemu() { # start_qemu CHARDEV-OPTIONS EXTRA-KERNEL-PARAMETERS
         -serial "file:/host$results/kernel.log" \
         -device virtio-serial -chardev "stdio,id=user,$1" -device virtconsole,chardev=user \
         -kernel "/host$KERNEL_TREE/vmlinuz" -initrd "/host$KERNEL_TREE/initramfs" \
-        -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 log_buf_len=4M tsc=reliable $2"
+        -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 log_buf_len=4M tsc=reliable ${VM_APPEND-} $2"
 }
 
 # Passes the guest's output on, until it ends or the guest is silent or busy for too long.

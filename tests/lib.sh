@@ -16,7 +16,7 @@
 
 set -eu
 
-TESTS=$(cd "$(dirname "$0")" && pwd)
+TESTS=$(cd "${TESTS:-$(dirname "$0")}" && pwd)
 RNULLBLK_KO=${RNULLBLK_KO:-$TESTS/../rnullblk.ko}
 # shellcheck disable=SC2034 # for the tests
 DEBUGFS=/sys/kernel/debug/rnullblk
@@ -189,6 +189,9 @@ pick_seed() {
     seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}
     ktap_print_msg "SEED=$seed"
 }
+
+# scaled COUNT: so many, or so much less as a debug kernel is slower (SLOWNESS).
+scaled() { echo $((($1 + ${SLOWNESS:-1} - 1) / ${SLOWNESS:-1})); }
 
 # noise MIB: so much of it, the same in each run with the seed of pick_seed
 noise() {

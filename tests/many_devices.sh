@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # 500 devices one after another and 64 at once, from four processes at a time: each works, none leaves anything.
+#   DEVICES    another number than 500
 plan 4
 
+devices=${DEVICES:-$(scaled 500)}
 pick_seed
 
 make_and_remove() { # make_and_remove NAME
@@ -40,10 +42,10 @@ nothing_is_left() {
     [ -z "$(find /sys/block "$DEBUGFS" -mindepth 1 -maxdepth 1 -name '*.*')" ]
 }
 
-five_hundred() {
+in_a_row() {
     four in_a_loop 15 # the kernel's own caches fill up at first
     before=$(used_kib)
-    four in_a_loop 125
+    four in_a_loop $((devices / 4))
     nothing_is_left
     after=$(used_kib)
     echo "before $before KiB, after $after KiB"
@@ -124,7 +126,7 @@ at_unload() {
 }
 
 load nr_devices=0
-check "500, one after another by four processes" five_hundred
+check "$devices, one after another by four processes" in_a_row
 check "64 at once" sixty_four
 check "four processes about one device" in_dispute
 check "the module goes after them" at_unload

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# run.sh [NAME...] | --list: runs the test scripts beside it, all or those named, on this machine. Needs root
-# and what lib.sh says. Prints nested KTAP; a script also fails when it stops early, leaves the module
+# run.sh [NAME...] | --list: runs the test scripts beside it, all or those named, on this machine; those of a
+# directory only if they are named, like debug/kunit. Needs root and what lib.sh says. Prints nested KTAP; a script also fails when it stops early, leaves the module
 # loaded, or makes the kernel complain without having announced it. Ends with the totals.
 #   TEST_SECONDS    longest time for one script; default 400
 #   RESULTS         a directory to leave the totals and the failures in, instead of printing them
@@ -148,7 +148,7 @@ else
     names=("$@")
 fi
 for name in "${names[@]}"; do
-    names_of_all | grep -qx "$name" || {
+    [ -x "$tests/$name.sh" ] || {
         echo "no test named $name; there are: $(names_of_all | tr '\n' ' ')" >&2
         exit 1
     }

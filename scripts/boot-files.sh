@@ -1,0 +1,27 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# boot-files.sh TREE: from TREE/unpacked, which has some lib/modules/RELEASE, makes what a kernel boots with:
+#   modules.img    a disk with the modules: the guest image serves every kernel
+#   initramfs      finds the disks
+. "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/kernels.sh"
+
+tree=$1
+in_builder() { "$SCRIPTS/in-builder.sh" "$tree" "$@"; }
+
+release=$(cat "$tree/release")
+modules=$(find "$tree/unpacked" -type d -path "*/lib/modules/$release" | head -n 1)
+in_builder depmod -b "/kernel${modules#"$tree"}/../../.." "$release"
+mke2fs -q -t ext4 -O ^has_journal -m 0 -d "${modules%/*}" "$tree/modules.img" \
+    "$(($(du -sk "${modules%/*}" | cut -f 1) * 5 / 4 + 8192))k"
+
+mkdir "$tree/unpacked/initramfs"
+cp "$SCRIPTS/initramfs-init.sh" "$tree/unpacked/initramfs/init"
+find "$modules" -name 'virtio_blk.ko*' -exec cp '{}' "$tree/unpacked/initramfs/" ';'
+in_builder sh -euc '
+    cd /kernel/unpacked/initramfs
+    cp /bin/busybox .
+    [ ! -e virtio_blk.ko.xz ] || unxz virtio_blk.ko.xz
+    mkdir proc sys dev root
+    find . | cpio --quiet -o -H newc | gzip -1 >/kernel/initramfs'
+cp "$tree/src/tools/testing/selftests/kselftest/ktap_helpers.sh" "$tree/"

@@ -1,0 +1,93 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+TESTS=$(dirname "$0")/..
+. "$TESTS/lib.sh"
+# Each allocation fails in turn: what was begun works or fails cleanly, and works the next time. Nothing leaks.
+#   ATTEMPTS    about how many of each operation's allocations, or 0: all of them (30)
+plan 12
+pick_seed
+
+KMEMLEAK=/sys/kernel/debug/kmemleak
+
+# in_turn WHAT ARGUMENT... [-- UNDO ARGUMENT...]
+in_turn() {
+    ATTEMPTS=${ATTEMPTS:-30} SEED=$seed python3 "$TESTS/debug/fail_nth.py" "$@" >"$WORK/seen" || {
+        cat "$WORK/seen"
+        return 1
+    }
+    echo "# $(cat "$WORK/seen")" >&3
+    grep -Eq '[1-9][0-9]* (ENOMEM|EIO)' "$WORK/seen" || {
+        echo "no allocation failed"
+        return 1
+    }
+}
+exec 3>&1
+
+described() { # described [ATTRIBUTE VALUE]...
+    new dut
+    set_to dut size 2
+    set_to dut hw_queue_depth 4
+    while [ $# -gt 0 ]; do
+        set_to dut "$1" "$2"
+        shift 2
+    done
+}
+
+power_on() {
+    described "$@"
+    in_turn write "$CONFIG/dut/power" 1 -- write "$CONFIG/dut/power" 0
+}
+
+resize() {
+    described
+    power dut 1
+    in_turn write "$CONFIG/dut/size" "$1" -- write "$CONFIG/dut/size" "2 force"
+    power dut 0
+}
+
+queues() {
+    described "$1" "$3"
+    power dut 1
+    in_turn write "$CONFIG/dut/$1" "$2" -- write "$CONFIG/dut/$1" "$3"
+    power dut 0
+}
+
+bad_blocks() {
+    described
+    power dut 1
+    in_turn write "$CONFIG/dut/badblocks" +1-5 -- write "$CONFIG/dut/badblocks" -0-100
+    power dut 0
+}
+
+first_io() {
+    described
+    power dut 1
+    in_turn open /dev/dut
+    power dut 0
+}
+
+no_leaks() {
+    unload
+    sleep 6
+    echo scan >$KMEMLEAK
+    echo scan >$KMEMLEAK
+    cat $KMEMLEAK
+    [ ! -s $KMEMLEAK ]
+}
+
+echo clear >$KMEMLEAK
+check "insmod" in_turn insmod "$RNULLBLK_KO" nr_devices=1 size=2 hw_queue_depth=4 -- rmmod rnullblk
+load nr_devices=0
+check "a new description" in_turn mkdir "$CONFIG/it" -- rmdir "$CONFIG/it"
+check "power on" power_on
+check "with a timer, a throttle, polling, shared tags" \
+    power_on irqmode 2 mbps 100 poll_queues 1 shared_tags 1
+check "with a cache and faults" power_on cache_size 1 timeout_inject 1,1,0,-1 init_hctx_fault_inject 1,1,0,0
+check "it grows" resize 4
+check "it shrinks" resize "1 force"
+check "more hardware queues" queues submit_queues 2 1
+check "poll queues" queues poll_queues 2 1
+check "bad blocks" bad_blocks
+check "the first I/O" first_io
+check "nothing has leaked" no_leaks
+finish

@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KUnit suites of what needs no device: run when the module is loaded into a kernel with `CONFIG_KUNIT=y`, as the
+//! debug kernel is. `tests/debug/kunit.sh` reads what came out.
+
+use kernel::{
+    macros::kunit_tests,
+    prelude::*, //
+};
+
+/// Bytes that differ from their neighbours and from those a chunk further on.
+fn pattern(len: usize) -> Result<KVVec<u8>> {
+    let mut bytes = KVVec::with_capacity(len, GFP_KERNEL)?;
+    for number in 0..len {
+        // CAST: The lowest byte is meant.
+        bytes.push((number.wrapping_mul(31) ^ (number >> 13)) as u8, GFP_KERNEL)?;
+    }
+    Ok(bytes)
+}
+
+#[kunit_tests(rnullblk_ramstore)]
+mod ramstore {
+    use super::*;
+    use crate::{
+        ramstore::RamStore,
+        segment::Segment,
+        tagset::NO_NODE, //
+    };
+
+    const MIB: u64 = 1 << 20;
+
+    fn segment(bytes: &mut [u8]) -> Segment<'_> {
+        // SAFETY: The bytes are borrowed as long as the segment.
+        unsafe { Segment::from_raw(bytes.as_mut_ptr(), bytes.len()) }
+    }
+
+    fn write(store: &RamStore, position: u64, bytes: &mut [u8]) -> Result {
+        store.write(position, core::iter::once(segment(bytes)))
+    }
+
+    fn read(store: &RamStore, position: u64, bytes: &mut [u8]) -> Result {
+        store.read(position, core::iter::once(segment(bytes)))
+    }
+
+    #[test]
+    fn new_memory_is_zero() -> Result {
+        let store = RamStore::new(2, NO_NODE)?;
+        let mut bytes = pattern(4096)?;
+        for position in [0, MIB - 2048, 2 * MIB - 4096] {
+            bytes.iter_mut().for_each(|byte| *byte = 0xff);
+            read(&store, position, &mut bytes)?;
+            assert!(bytes.iter().all(|byte| *byte == 0));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_written_is_read_across_chunks() -> Result {
+        let store = RamStore::new(3, NO_NODE)?;
+        let mut written = pattern(MIB as usize + 1024)?;
+        write(&store, MIB - 512, &mut written)?;
+        let mut found = pattern(written.len())?;
+        found.iter_mut().for_each(|byte| *byte = 0);
+        read(&store, MIB - 512, &mut found)?;
+        assert!(*found == *written);
+        // Nothing beside it.
+        let mut beside = [1; 512];
+        read(&store, MIB - 1024, &mut beside)?;
+        assert!(beside == [0; 512]);
+        read(&store, 2 * MIB + 512, &mut beside)?;
+        assert!(beside == [0; 512]);
+        Ok(())
+    }
+
+    #[test]
+    fn segments_of_any_length_follow_each_other() -> Result {
+        let store = RamStore::new(1, NO_NODE)?;
+        let mut written = pattern(4096)?;
+        let (first, rest) = written.split_at_mut(1);
+        let (second, third) = rest.split_at_mut(2559);
+        store.write(512, [segment(first), segment(second), segment(third)].into_iter())?;
+        let mut found = [0; 4096];
+        read(&store, 512, &mut found)?;
+        assert!(found[..] == written[..]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_end_is_the_end() -> Result {
+        let store = RamStore::new(1, NO_NODE)?;
+        let mut bytes = [0x5a; 1024];
+        assert!(write(&store, MIB, &mut bytes) == Err(EIO));
+        assert!(write(&store, u64::MAX, &mut bytes) == Err(EIO));
+        assert!(write(&store, u64::MAX - 511, &mut bytes) == Err(EIO));
+        assert!(store.zero(MIB, 1) == Err(EIO));
+        assert!(store.zero(0, usize::MAX) == Err(EIO));
+        assert!(store.zero(MIB, 0) == Ok(()));
+        // What lies before the end is written.
+        assert!(write(&store, MIB - 512, &mut bytes) == Err(EIO));
+        let mut found = [0; 512];
+        read(&store, MIB - 512, &mut found)?;
+        assert!(found == [0x5a; 512]);
+        Ok(())
+    }
+
+    #[test]
+    fn zeroed_is_what_was_named_only() -> Result {
+        let store = RamStore::new(2, NO_NODE)?;
+        let mut bytes = [0xa5; 3072];
+        write(&store, MIB - 1536, &mut bytes)?;
+        store.zero(MIB - 512, 1024)?;
+        read(&store, MIB - 1536, &mut bytes)?;
+        assert!(bytes[..1024].iter().all(|byte| *byte == 0xa5));
+        assert!(bytes[1024..2048].iter().all(|byte| *byte == 0));
+        assert!(bytes[2048..].iter().all(|byte| *byte == 0xa5));
+        Ok(())
+    }
+
+    #[test]
+    fn it_grows_with_zeroes_and_shrinks() -> Result {
+        let mut store = RamStore::new(1, NO_NODE)?;
+        let mut bytes = pattern(4096)?;
+        write(&store, MIB - 4096, &mut bytes)?;
+        // Meant for a store of another size.
+        let mut too_little = RamStore::prepare_growth(2, 2, NO_NODE)?;
+        assert!(store.grow(&mut too_little) == Err(EBUSY));
+        assert!(store.mib() == 1);
+
+        store.grow(&mut RamStore::prepare_growth(2, 3, NO_NODE)?)?;
+        assert!(store.mib() == 3);
+        let mut found = [0; 4096];
+        read(&store, MIB - 4096, &mut found)?;
+        assert!(found[..] == bytes[..]);
+        read(&store, 3 * MIB - 4096, &mut found)?;
+        assert!(found == [0; 4096]);
+
+        let mut cut = RamStore::with_room(1)?;
+        assert!(store.shrink(1, &mut cut) == Err(EBUSY));
+        assert!(store.mib() == 3);
+        let mut cut = RamStore::with_room(2)?;
+        store.shrink(1, &mut cut)?;
+        assert!((store.mib(), cut.mib()) == (1, 2));
+        assert!(read(&store, MIB, &mut found) == Err(EIO));
+        Ok(())
+    }
+
+    #[test]
+    fn stores_are_copied_at_any_two_places() -> Result {
+        let (from, to) = (RamStore::new(2, NO_NODE)?, RamStore::new(2, NO_NODE)?);
+        let mut bytes = pattern(9000)?;
+        write(&from, MIB - 4000, &mut bytes)?;
+        to.copy_from(MIB - 7000, &from, MIB - 4000, 9000)?;
+        let mut found = pattern(9000)?;
+        read(&to, MIB - 7000, &mut found)?;
+        assert!(*found == *bytes);
+        assert!(to.copy_from(2 * MIB - 10, &from, 0, 11) == Err(EIO));
+        assert!(to.copy_from(0, &from, 2 * MIB - 10, 11) == Err(EIO));
+        Ok(())
+    }
+}
+
+#[kunit_tests(rnullblk_segment)]
+mod segment {
+    use crate::segment::{
+        first_bytes,
+        Segment, //
+    };
+
+    #[test]
+    fn the_first_bytes_of_segments() {
+        let mut bytes = [0; 100];
+        let start = bytes.as_mut_ptr();
+        let lengths = |len| {
+            // SAFETY: They are never looked into.
+            let all = [30, 20, 50].map(|len| unsafe { Segment::from_raw(start, len) });
+            let mut lengths = [0; 3];
+            for (found, segment) in lengths.iter_mut().zip(first_bytes(all.into_iter(), len)) {
+                *found = segment.len();
+            }
+            lengths
+        };
+        assert!(lengths(0) == [0, 0, 0]);
+        assert!(lengths(30) == [30, 0, 0]);
+        assert!(lengths(31) == [30, 1, 0]);
+        assert!(lengths(100) == [30, 20, 50]);
+        assert!(lengths(usize::MAX) == [30, 20, 50]);
+    }
+}
+
+#[kunit_tests(rnullblk_ticket)]
+mod ticket {
+    use crate::request::next_ticket;
+
+    #[test]
+    fn it_is_never_the_same_and_never_odd() {
+        let mut ticket = 7 << 32;
+        for parking in 1..1000 {
+            ticket = next_ticket(ticket);
+            assert!(ticket == (7 << 32) + 2 * parking);
+        }
+    }
+
+    #[test]
+    fn after_the_last_comes_the_first_of_the_same_request() {
+        assert!(next_ticket((7 << 32) | 0xffff_fffe) == 7 << 32);
+        assert!(next_ticket(u64::MAX - 1) == 0xffff_ffff_0000_0000);
+    }
+
+    #[test]
+    fn a_parked_one_gives_the_same_as_before() {
+        assert!(next_ticket((7 << 32) | 1) == (7 << 32) | 2);
+    }
+}
+
+#[kunit_tests(rnullblk_completion_ring)]
+mod completion_ring {
+    use super::*;
+    use crate::{
+        completion::CompletionRing,
+        queue::HwQueueInfo,
+        request::CommandId,
+        tagset::NO_NODE, //
+    };
+
+    fn ring(answers: u32) -> Result<CompletionRing> {
+        let queue = HwQueueInfo {
+            index: 0,
+            numa_node: NO_NODE,
+            depth: answers,
+            is_new: true,
+        };
+        CompletionRing::new(answers, &queue)
+    }
+
+    fn id(number: u32) -> CommandId {
+        CommandId {
+            tag: number,
+            ticket: u64::from(number) << 33,
+        }
+    }
+
+    #[test]
+    fn answers_come_when_they_are_due_and_in_order() -> Result {
+        let ring = ring(4)?;
+        assert!(ring.pop_due(i64::MAX).is_none());
+        assert!(ring.next_due_nsec().is_none());
+        assert!(ring.post(id(1), 100));
+        assert!(ring.post(id(2), 200));
+        assert!(ring.next_due_nsec() == Some(100));
+        assert!(ring.pop_due(99).is_none());
+        assert!(ring.pop_due(100) == Some(id(1)));
+        assert!(ring.next_due_nsec() == Some(200));
+        assert!(ring.pop_due(199).is_none());
+        assert!(ring.pop_due(i64::MAX) == Some(id(2)));
+        assert!(ring.pop_due(i64::MAX).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_full_ring_takes_no_more() -> Result {
+        // The next power of two: four.
+        let ring = ring(3)?;
+        for round in 0..100 {
+            for number in 0..4 {
+                assert!(ring.post(id(round * 4 + number), 0));
+            }
+            assert!(!ring.post(id(9999), 0));
+            for number in 0..4 {
+                assert!(ring.pop_due(0) == Some(id(round * 4 + number)));
+            }
+            assert!(ring.pop_due(0).is_none());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn more_than_there_can_be_is_refused() {
+        assert!(ring(u32::MAX).err() == Some(EINVAL));
+    }
+}
+
+#[kunit_tests(rnullblk_throttle)]
+mod throttle {
+    use crate::throttle::Throttle;
+
+    const MSEC: i64 = 1_000_000;
+
+    #[test]
+    fn no_limit_is_no_throttle() {
+        assert!(Throttle::new(0).is_none());
+    }
+
+    #[test]
+    fn an_idle_device_lets_a_burst_pass() {
+        // 1 MiB in 10 ms.
+        let throttle = Throttle::new(100);
+        let wait = |bytes, at| throttle.as_ref().map(|throttle| throttle.wait_nsec(bytes, at));
+        let start = 1_000 * MSEC;
+        // The burst is 20 ms.
+        assert!(wait(1 << 20, start) == Some(0));
+        assert!(wait(1 << 20, start) == Some(0));
+        assert!(wait(1 << 20, start) == Some(10_000_000));
+        assert!(wait(1 << 20, start) == Some(20_000_000));
+        // Those who come later wait so much less.
+        assert!(wait(1 << 20, start + 5 * MSEC) == Some(25_000_000));
+        // What nobody used is not saved up.
+        assert!(wait(1 << 20, start + 10_000 * MSEC) == Some(0));
+        assert!(wait(2 << 20, start + 10_000 * MSEC) == Some(10_000_000));
+    }
+
+    #[test]
+    fn who_waits_is_behind() {
+        let throttle = Throttle::new(1);
+        let Some(throttle) = &throttle else {
+            assert!(false);
+            return;
+        };
+        assert!(!throttle.is_behind(1_000 * MSEC));
+        throttle.wait_nsec(1 << 20, 1_000 * MSEC);
+        assert!(throttle.is_behind(1_979 * MSEC));
+        assert!(!throttle.is_behind(1_980 * MSEC));
+    }
+
+    #[test]
+    fn the_largest_numbers_do_not_overflow() {
+        for mib in [1, u32::MAX] {
+            let throttle = Throttle::new(mib);
+            for now in [0, i64::MAX / 2, i64::MAX] {
+                for _ in 0..4 {
+                    let wait = throttle.as_ref().map(|limit| limit.wait_nsec(u32::MAX, now));
+                    assert!(wait.is_some());
+                }
+            }
+        }
+    }
+}
+
+#[kunit_tests(rnullblk_faults)]
+mod faults {
+    use crate::faults::{
+        Fault,
+        FaultOptions, //
+    };
+
+    fn fault(interval: u32, probability_percent: u32, space_bytes: u32, times: i32) -> Fault {
+        Fault::new(FaultOptions {
+            interval,
+            probability_percent,
+            space_bytes,
+            times,
+        })
+    }
+
+    fn strikes(fault: &Fault, chances: usize) -> usize {
+        (0..chances).filter(|_| fault.strikes(4096)).count()
+    }
+
+    #[test]
+    fn it_strikes_as_often_as_it_may() {
+        assert!(strikes(&fault(1, 0, 0, -1), 100) == 0);
+        assert!(strikes(&fault(1, 100, 0, -1), 100) == 100);
+        assert!(strikes(&fault(10, 100, 0, -1), 100) == 10);
+        assert!(strikes(&fault(1, 100, 0, 3), 100) == 3);
+        assert!(strikes(&fault(1, 100, 0, 0), 100) == 0);
+        // So many bytes go by first.
+        assert!(strikes(&fault(1, 100, 5 * 4096, -1), 100) == 95);
+        let about_half = strikes(&fault(1, 50, 0, -1), 10_000);
+        assert!((4_800..5_200).contains(&about_half));
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same() {
+        let (one, other) = (fault(1, 30, 0, -1), fault(1, 30, 0, -1));
+        let mut differ = 0;
+        for seed in [1, 2, u64::MAX] {
+            one.sow(seed);
+            other.sow(seed);
+            for _ in 0..1000 {
+                assert!(one.strikes(1) == other.strikes(1));
+            }
+            other.sow(seed.wrapping_add(1));
+            differ += (0..1000).filter(|_| one.strikes(1) != other.strikes(1)).count();
+        }
+        assert!(differ > 500);
+    }
+}
+
+#[kunit_tests(rnullblk_values)]
+mod values {
+    use super::*;
+    use crate::values::{
+        Allowed,
+        Value, //
+    };
+
+    fn number(allowed: &Allowed, text: &CStr) -> Result<i64> {
+        allowed.parse(text).map(|Value([number, ..])| number)
+    }
+
+    #[test]
+    fn switches() {
+        for on in [c"1", c"y", c"YES", c"On", c"t", c"TRUE"] {
+            assert!(number(&Allowed::Switch, on) == Ok(1));
+        }
+        for off in [c"0", c"n", c"no", c"OFF", c"f", c"False"] {
+            assert!(number(&Allowed::Switch, off) == Ok(0));
+        }
+        for neither in [c"", c"2", c"1.5", c" 1", c"yess", c"-1", c"\xff"] {
+            assert!(number(&Allowed::Switch, neither) == Err(EINVAL));
+        }
+    }
+
+    #[test]
+    fn ranges() {
+        let range = Allowed::Range(-5, 1000);
+        for (text, value) in [(c"-5", -5), (c"0x10", 16), (c"010", 8), (c"1000", 1000), (c"+7", 7)] {
+            assert!(number(&range, text) == Ok(value));
+        }
+        for beyond in [c"-6", c"1001", c"9223372036854775808", c"-9223372036854775809"] {
+            assert!(number(&range, beyond) == Err(ERANGE));
+        }
+        for wrong in [c"", c"x", c"1k", c"1 2", c"0x", c"--1"] {
+            assert!(number(&range, wrong) == Err(EINVAL));
+        }
+    }
+
+    #[test]
+    fn powers_of_two() {
+        let power = Allowed::PowerOfTwo(512, 4096);
+        assert!(number(&power, c"512") == Ok(512));
+        assert!(number(&power, c"4096") == Ok(4096));
+        for wrong in [c"0", c"256", c"513", c"8192", c"-512", c"-9223372036854775808"] {
+            assert!(number(&power, wrong) == Err(ERANGE));
+        }
+    }
+
+    #[test]
+    fn nodes_and_sectors() {
+        assert!(number(&Allowed::Node, c"-1") == Ok(-1));
+        assert!(number(&Allowed::Node, c"0") == Ok(0));
+        for wrong in [c"-2", c"1023", c"99999", c"4294967296"] {
+            assert!(number(&Allowed::Node, wrong) == Err(ERANGE));
+        }
+        assert!(number(&Allowed::Sectors, c"0") == Ok(0));
+        assert!(number(&Allowed::Sectors, c"8") == Ok(8));
+        assert!(number(&Allowed::Sectors, c"7") == Err(ERANGE));
+    }
+
+    #[test]
+    fn faults() {
+        let parse = |text| Allowed::Fault.parse(text).map(|Value(numbers)| numbers);
+        assert!(parse(c"1,100,0,-1") == Ok([1, 100, 0, -1]));
+        assert!(parse(c" 1 , 2,3 ,4 ") == Ok([1, 2, 3, 4]));
+        for wrong in [c"", c"1", c"1,2,3", c"1,2,3,4,5", c"1,2,3,x", c"1,,3,4"] {
+            assert!(parse(wrong) == Err(EINVAL));
+        }
+        for beyond in [c"1,101,0,-1", c"-1,1,0,0", c"1,1,-1,0", c"1,1,0,-2", c"1,1,2147483648,0"] {
+            assert!(parse(beyond) == Err(ERANGE));
+        }
+    }
+}
