@@ -381,7 +381,7 @@ impl Device {
             rq.start().end(Status::IOERR);
             return Ok(());
         }
-        if self.faults.requeue.strikes(rq.bytes()) {
+        if !rq.is_awaited() && self.faults.requeue.strikes(rq.bytes()) {
             return self.give_back(rq, hw);
         }
         let rq = rq.start();

@@ -435,6 +435,14 @@ impl<T: Operations> Incoming<T> {
         raw
     }
 
+    /// Whether somebody waits for all requests of the disk to end, to change or remove it. Whoever gives a request back
+    /// then, and again when it comes back, lets them wait.
+    pub(crate) fn is_awaited(&self) -> bool {
+        // SAFETY: The request is valid by the type's invariant, and so is its queue. The field may change meanwhile;
+        // the kernel, too, reads it without a lock.
+        unsafe { (&raw const (*(*self.raw.as_ptr()).q).mq_freeze_depth).read_volatile() != 0 }
+    }
+
     /// The hardware queue that the request came through.
     #[inline(always)]
     pub(crate) fn hw_queue(&self) -> &HwQueue<T> {

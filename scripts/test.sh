@@ -12,7 +12,10 @@ set -o pipefail
 names=$(echo "$*" | tr ',' ' ')
 known=$("$TOP/tests/run.sh" --list)
 for name in $names; do
-    [ -x "$TOP/tests/$name.sh" ] || die "no test named '$name'; there are: $(echo "$known" | tr '\n' ' ')"
+    case $name in
+    */*) [ -x "$TOP/tests/$name.sh" ] ;;
+    *) echo "$known" | grep -qx -- "$name" ;;
+    esac || die "no test named '$name'; there are: $(echo "$known" | tr '\n' ' ')"
 done
 
 become_root "$@"

@@ -80,13 +80,14 @@ second_of_two() {
 under_load() {
     load size=64
     fio --name=load --filename=/dev/rblk0 --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite \
-        --bs=4k --size=32m --verify=crc32c --time_based --runtime=3 --output="$WORK/fio.log" &
+        --bs=4k --size=32m --verify=crc32c --time_based --runtime=600 --output="$WORK/fio.log" &
     fio_pid=$!
     wait_for 10 in_use
     for _ in 1 2 3; do
         cannot_be_unloaded
     done
-    wait "$fio_pid" || {
+    kill -INT "$fio_pid"
+    wait "$fio_pid" || [ $? -eq 128 ] || { # fio says 128 when it is stopped
         cat "$WORK/fio.log"
         return 1
     }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # Devices come and go through configfs, with null_blk's words; their data is kept while the power is off.
-plan 17
+plan 18
 
 expect_log 'I/O error, dev dut|Buffer I/O error on dev(ice)? dut'
 expect_log 'EXT4-fs.*dut|JBD2:.*dut|Aborting journal on device dut'
@@ -268,6 +268,28 @@ power_off_under_faults() {
     under_faults 60000 irqmode=2 completion_nsec=60000000000
 }
 
+# Requests that come back for ever do not keep a disk from being changed.
+change_under_faults() {
+    new dut
+    set_to dut size 8
+    set_to dut submit_queues 1
+    power dut 1
+    : </dev/dut
+    set_to dut requeue_inject 1,100,0,-1
+    dd if=/dev/dut of=/dev/null bs=4k iflag=direct status=none &
+    dd_pid=$!
+    sleep 1
+    for change in "size 16" "submit_queues 2" "read_only 1" "read_only 0"; do
+        timeout 20 sh -c "echo ${change#* } >$CONFIG/dut/${change% *}"
+    done
+    has dut size 16
+    kill -0 "$dd_pid"
+    [ "$(counter requeues '' dut)" -gt 0 ]
+    quick_power_off dut 10
+    wait "$dd_pid" || true
+    rmdir "$CONFIG/dut"
+}
+
 # Who still has a disk open that is gone keeps no memory.
 memory_comes_back() {
     before=$(used_kib)
@@ -341,6 +363,7 @@ check "who has it open does not see the next one" open_across_power
 check "pulled out, and put back" pulled_out_and_back
 check "resized by way of debugfs, and pulled out" resized_elsewhere
 check "power off under endless faults" power_off_under_faults
+check "changes under endless faults" change_under_faults
 check "a stale descriptor keeps no memory" memory_comes_back
 check "power off and rmdir under load" under_load
 check "only root may" only_root

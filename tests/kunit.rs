@@ -78,7 +78,10 @@ mod ramstore {
         let mut written = pattern(4096)?;
         let (first, rest) = written.split_at_mut(1);
         let (second, third) = rest.split_at_mut(2559);
-        store.write(512, [segment(first), segment(second), segment(third)].into_iter())?;
+        store.write(
+            512,
+            [segment(first), segment(second), segment(third)].into_iter(),
+        )?;
         let mut found = [0; 4096];
         read(&store, 512, &mut found)?;
         assert!(found[..] == written[..]);
@@ -294,7 +297,11 @@ mod throttle {
     fn an_idle_device_lets_a_burst_pass() {
         // 1 MiB in 10 ms.
         let throttle = Throttle::new(100);
-        let wait = |bytes, at| throttle.as_ref().map(|throttle| throttle.wait_nsec(bytes, at));
+        let wait = |bytes, at| {
+            throttle
+                .as_ref()
+                .map(|throttle| throttle.wait_nsec(bytes, at))
+        };
         let start = 1_000 * MSEC;
         // The burst is 20 ms.
         assert!(wait(1 << 20, start) == Some(0));
@@ -327,7 +334,9 @@ mod throttle {
             let throttle = Throttle::new(mib);
             for now in [0, i64::MAX / 2, i64::MAX] {
                 for _ in 0..4 {
-                    let wait = throttle.as_ref().map(|limit| limit.wait_nsec(u32::MAX, now));
+                    let wait = throttle
+                        .as_ref()
+                        .map(|limit| limit.wait_nsec(u32::MAX, now));
                     assert!(wait.is_some());
                 }
             }
@@ -379,7 +388,9 @@ mod faults {
                 assert!(one.strikes(1) == other.strikes(1));
             }
             other.sow(seed.wrapping_add(1));
-            differ += (0..1000).filter(|_| one.strikes(1) != other.strikes(1)).count();
+            differ += (0..1000)
+                .filter(|_| one.strikes(1) != other.strikes(1))
+                .count();
         }
         assert!(differ > 500);
     }
@@ -413,10 +424,21 @@ mod values {
     #[test]
     fn ranges() {
         let range = Allowed::Range(-5, 1000);
-        for (text, value) in [(c"-5", -5), (c"0x10", 16), (c"010", 8), (c"1000", 1000), (c"+7", 7)] {
+        for (text, value) in [
+            (c"-5", -5),
+            (c"0x10", 16),
+            (c"010", 8),
+            (c"1000", 1000),
+            (c"+7", 7),
+        ] {
             assert!(number(&range, text) == Ok(value));
         }
-        for beyond in [c"-6", c"1001", c"9223372036854775808", c"-9223372036854775809"] {
+        for beyond in [
+            c"-6",
+            c"1001",
+            c"9223372036854775808",
+            c"-9223372036854775809",
+        ] {
             assert!(number(&range, beyond) == Err(ERANGE));
         }
         for wrong in [c"", c"x", c"1k", c"1 2", c"0x", c"--1"] {
@@ -429,7 +451,14 @@ mod values {
         let power = Allowed::PowerOfTwo(512, 4096);
         assert!(number(&power, c"512") == Ok(512));
         assert!(number(&power, c"4096") == Ok(4096));
-        for wrong in [c"0", c"256", c"513", c"8192", c"-512", c"-9223372036854775808"] {
+        for wrong in [
+            c"0",
+            c"256",
+            c"513",
+            c"8192",
+            c"-512",
+            c"-9223372036854775808",
+        ] {
             assert!(number(&power, wrong) == Err(ERANGE));
         }
     }
@@ -454,7 +483,13 @@ mod values {
         for wrong in [c"", c"1", c"1,2,3", c"1,2,3,4,5", c"1,2,3,x", c"1,,3,4"] {
             assert!(parse(wrong) == Err(EINVAL));
         }
-        for beyond in [c"1,101,0,-1", c"-1,1,0,0", c"1,1,-1,0", c"1,1,0,-2", c"1,1,2147483648,0"] {
+        for beyond in [
+            c"1,101,0,-1",
+            c"-1,1,0,0",
+            c"1,1,-1,0",
+            c"1,1,0,-2",
+            c"1,1,2147483648,0",
+        ] {
             assert!(parse(beyond) == Err(ERANGE));
         }
     }

@@ -21,7 +21,7 @@ make_and_remove() { # make_and_remove NAME
 
 in_a_loop() { # in_a_loop PROCESS COUNT
     for i in $(seq "$2"); do
-        make_and_remove "loop$1.$i" || return 1
+        make_and_remove "loop$1.$i"
     done
 }
 
@@ -58,7 +58,7 @@ make_16() { # make_16 PROCESS
         mkdir "$CONFIG/$name"
         set_to "$name" size 1
         set_to "$name" hw_queue_depth 8
-        set_to "$name" power 1 || return 1
+        set_to "$name" power 1
     done
 }
 

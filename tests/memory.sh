@@ -5,16 +5,16 @@
 plan 6
 
 pick_seed
-MNT=$(mount_dir)
+MNT=$(mount_dir mnt)
 
 free_mib() { awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo; }
 
-# Devices of 64 MiB. Each is refused with ENOMEM or made.
+# Devices of a 16th of it. Each is refused with ENOMEM or made.
 until_it_is_short() {
-    made=0
-    while [ "$made" -lt 400 ]; do
+    made=0 each=$(($(free_mib) / 16))
+    while [ "$made" -lt 40 ]; do
         new "d$made"
-        set_to "d$made" size 64
+        set_to "d$made" size "$each"
         set_to "d$made" power 1 2>"$WORK/why" || break
         made=$((made + 1))
     done
@@ -25,8 +25,8 @@ until_it_is_short() {
     set_to "d$made" size 1
     power "d$made" 1
     last=/dev/d$((made - 1))
-    noise 64 | dd of="$last" bs=1M iflag=fullblock oflag=direct status=none
-    noise 64 | cmp - "$last"
+    noise 1 | dd of="$last" bs=64k iflag=fullblock oflag=direct status=none
+    noise 1 | cmp -n $((1 << 20)) - "$last"
 }
 
 all_comes_back() {
@@ -47,14 +47,20 @@ hog() {
     python3 -c '
 import sys, time
 memory = bytearray(int(sys.argv[1]) << 20)
-print("there", flush=True)
 while True:
     memory[::4096] = memory[1::4096]
-    time.sleep(0.2)' "$hog_mib" >"$WORK/hog" &
+    print("there", flush=True)
+    time.sleep(0.5)' "$hog_mib" >"$WORK/hog" &
     hog_pid=$!
     wait_for 60 grep -q there "$WORK/hog"
-    hog_status=0
-    "$@" || hog_status=$?
+    set +e
+    (
+        set -e
+        "$@"
+        kill -0 "$hog_pid" # it was there all the time
+    )
+    hog_status=$?
+    set -e
     kill "$hog_pid" 2>/dev/null || true
     wait "$hog_pid" || true
     return "$hog_status"
@@ -68,13 +74,14 @@ write_back() {
     power dut 1
     mkfs.ext4 -q /dev/dut
     mount /dev/dut "$MNT"
-    hog $(($(free_mib) - 96)) fill_it
+    echo 90 >/proc/sys/vm/dirty_ratio
+    hog $(($(free_mib) - 128)) fill_it
+    echo 20 >/proc/sys/vm/dirty_ratio
     umount "$MNT"
     e2fsck -fn /dev/dut
     rmdir "$CONFIG/dut"
 }
 fill_it() {
-    echo 90 >/proc/sys/vm/dirty_ratio
     echo "$(free_mib) MiB are free; $((size * 2 / 3)) MiB are to be written"
     noise 8 >"$WORK/noise"
     for i in $(seq $((size / 12))); do
@@ -84,7 +91,6 @@ fill_it() {
     for i in $(seq $((size / 12))); do
         cmp "$WORK/noise" "$MNT/$i"
     done
-    echo 20 >/proc/sys/vm/dirty_ratio
 }
 
 # A process takes all memory and is killed, while a device is in use that stays.

@@ -8,7 +8,7 @@ plan 12
 
 seconds=${STRESS_SECONDS:-10}
 pick_seed
-MNT=$(mount_dir)
+MNT=$(mount_dir mnt)
 
 # A device of 320 MiB, the smallest that all of them take.
 make() { # make TYPE
@@ -16,18 +16,19 @@ make() { # make TYPE
     set_to dut size 320
     set_to dut irqmode 2
     set_to dut completion_nsec 50000
-    set_to dut seed "$seed"
+    set_to dut fault_seed "$seed"
     set_to dut requeue_inject 1,2,0,-1
     power dut 1
     "mkfs.$1" -q /dev/dut
     mount -t "$1" /dev/dut "$MNT"
 }
 
-stress() {
+stress() { # stress TYPE
+    make "$1"
     mkdir "$MNT/clients"
     dbench -D "$MNT/clients" -t "$seconds" 4 >"$WORK/dbench.log" 2>&1 &
     dbench_pid=$!
-    fio --name=verified --directory="$MNT" --ioengine=libaio --iodepth=16 --rw=randrw --bsrange=512-64k --bs_unaligned \
+    fio --name=verified --directory="$MNT" --ioengine=libaio --iodepth=16 --rw=randrw --bs=4k \
         --size=24m --numjobs=2 --fsync=32 --randseed="$seed" --time_based --runtime="$seconds" \
         --verify=crc32c --verify_fatal=1 --verify_backlog=64 >"$WORK/fio.log" 2>&1 || {
         cat "$WORK/fio.log"
@@ -67,8 +68,7 @@ same_files() { # same_files TYPE
 
 load nr_devices=0
 for type in ext4 xfs btrfs; do
-    make "$type" >"$WORK/make.log" 2>&1 || cat "$WORK/make.log"
-    check "$type: a file server's load, and verified I/O" stress
+    check "$type: a file server's load, and verified I/O" stress "$type"
     check "$type: scrub" scrub "$type"
     check "$type: fsck finds no fault" check_offline "$type"
     check "$type: the files are the same after a remount" same_files "$type"

@@ -71,10 +71,16 @@ no_leaks() {
     sleep 6
     echo scan >$KMEMLEAK
     echo scan >$KMEMLEAK
-    cat $KMEMLEAK
-    [ ! -s $KMEMLEAK ]
+    leaks=$(cat $KMEMLEAK) # the size that stat gives is always 0
+    [ -z "$leaks" ] || {
+        echo "$leaks"
+        return 1
+    }
 }
 
+# What was there before is not ours.
+echo scan >$KMEMLEAK
+echo scan >$KMEMLEAK
 echo clear >$KMEMLEAK
 check "insmod" in_turn insmod "$RNULLBLK_KO" nr_devices=1 size=2 hw_queue_depth=4 -- rmmod rnullblk
 load nr_devices=0

@@ -31,11 +31,8 @@ do_it() {
 }
 
 make_device() { # make_device NAME MIB
-    new "$1"
-    set_to "$1" size "$2"
-    set_to "$1" submit_queues 2
-    set_to "$1" irqmode "$3"
-    power "$1" 1
+    new "$1" && set_to "$1" size "$2" && set_to "$1" submit_queues "$(nproc)" && set_to "$1" poll_queues 1 &&
+        set_to "$1" irqmode "$3" && power "$1" 1
 }
 
 set_up() {
@@ -71,15 +68,20 @@ start_load() {
     lost_pid=$!
 }
 
+# By a descriptor: where a name is missing fio would make a file, or remove what has just come.
 load_lost() {
     trap 'kill "$job"; wait "$job"; exit' TERM
     while :; do
+        exec 5<&-
+        sleep 0.2 &
+        job=$!
+        wait "$job"
+        { exec 5</dev/lost; } 2>/dev/null || continue
         # shellcheck disable=SC2086 # several words
-        fio --name=lost $FIO --filename=/dev/lost --rw=randrw --bsrange=512-128k --size=8m \
+        fio --name=lost $FIO --filename=/proc/self/fd/5 --rw=randrw --bsrange=512-128k --size=8m \
             --continue_on_error=all >"$WORK/lost.log" 2>&1 &
         job=$!
         wait "$job" || true
-        sleep 0.2
     done
 }
 
@@ -92,7 +94,7 @@ stop_load() {
         kill -INT "${!pid}"
         # Stopped this way fio says 128, and 1 or 84 if data was wrong.
         wait "${!pid}" || [ $? -eq 128 ] || status=1
-        if grep -E 'verify: bad|verify failed|err=[^ 0]' "$WORK/$name.log"; then status=1; fi
+        if grep -E 'verify: bad|verify failed|err= *[1-9]' "$WORK/$name.log"; then status=1; fi
         tail -n 5 "$WORK/$name.log"
     done
     return "$status"
@@ -100,18 +102,16 @@ stop_load() {
 
 is_alive() { kill -0 "$raw_pid" && kill -0 "$fs_pid" && kill -0 "$lost_pid"; }
 
-change_queues() { set_to "$1" "$2" "$3" || true; }
-change_scheduler() { echo "$2" >"/sys/block/$1/queue/scheduler" || true; }
-change_depth() { echo "$2" >"/sys/block/$1/queue/nr_requests" || true; }
-turn_cpu() { echo "$2" >"/sys/devices/system/cpu/cpu$1/online"; }
+change_queues() { set_to "$1" "$2" "$3"; }
+change_scheduler() { echo "$2" >"/sys/block/$1/queue/scheduler"; }
+change_depth() { echo "$2" >"/sys/block/$1/queue/nr_requests"; }
+turn_cpu() { [ ! -e "/sys/devices/system/cpu/cpu$1/online" ] || echo "$2" >"/sys/devices/system/cpu/cpu$1/online"; }
 freeze_and_thaw() { fsfreeze -f "$FS" && sleep 0.3 && fsfreeze -u "$FS"; }
 grow_fs() { set_to fs size "$1" && resize2fs /dev/fs; }
 cannot_be_unloaded() { ! rmmod rnullblk; }
-pull_out() { echo 1 >"$DEBUGFS/lost/pull_out"; }
-make_it_anew() {
-    rmdir "$CONFIG/lost"
-    make_device lost 32 "$1"
-}
+power_cycle() { power lost 0 && power lost 1; }
+pull_out() { echo 1 >"$DEBUGFS/lost/pull_out" && power_cycle; }
+make_it_anew() { rmdir "$CONFIG/lost" && make_device lost 32 "$1"; }
 
 fs_mib=128
 an_action() {
@@ -123,7 +123,7 @@ an_action() {
     case $action in
     queues)
         one_of submit_queues poll_queues
-        do_it "$action" change_queues "$device" "$choice" "$number"
+        do_it "$action" change_queues "$device" "$choice" $((number % $(nproc --all) + 1))
         ;;
     scheduler)
         one_of none mq-deadline kyber
@@ -138,15 +138,12 @@ an_action() {
         ;;
     unload) do_it "$action" cannot_be_unloaded ;;
     power)
-        do_it "$action" power lost 0
-        power lost 1
+        do_it "$action" power_cycle
         ;;
     resize) do_it "$action" set_to lost size "$((number * 16)) force" ;;
     remove) do_it "$action" make_it_anew $((number - 1)) ;;
     pull_out)
         do_it "$action" pull_out
-        power lost 0
-        power lost 1
         ;;
     faults)
         one_of requeue_inject=7,50,0,-1 requeue_inject=1,0,0,0 timeout_inject=50,10,0,3 timeout_inject=1,0,0,0
@@ -167,6 +164,7 @@ under_fire() {
     while [ "$SECONDS" -lt "$until" ]; do
         an_action || {
             tail -n 20 "$WORK/actions"
+            ls -l /dev/lost /sys/block/lost "$CONFIG/lost/power"
             return 1
         }
         done=$((done + 1))
@@ -202,13 +200,21 @@ still_the_same() {
     sha256sum </dev/still | cmp - "$WORK/checksum"
 }
 
+end_of_soak() {
+    status=$?
+    turn_cpu 1 1 || true
+    (exit "$status")
+    cleanup
+}
+trap end_of_soak EXIT
+
 exec 3>&1
 FS=$(mount_dir fs)
 load nr_devices=0
+used=$(used_kib)
 # Not by check(), which has a shell of its own.
 set_up
 sha256sum </dev/still >"$WORK/checksum"
-used=$(used_kib)
 start_load
 wait_for 60 test -s "$FS/file"
 # In this shell, as the load belongs to it.
@@ -225,8 +231,9 @@ all_goes() { rmdir "$CONFIG/raw" "$CONFIG/fs" "$CONFIG/lost" "$CONFIG/still" && 
 check "all devices go, and the module" all_goes
 memory_is_back() {
     after=$(used_kib)
-    echo "$used KiB with the devices, $after KiB without"
-    [ $((used - after)) -gt $(((checksum_mib + 150) << 10)) ]
+    echo "$used KiB before, $after KiB after"
+    # Caches of the kernel grow, and KASAN holds freed memory back; one of the devices would be as much.
+    [ $((after - used)) -lt $((32 << 10)) ]
 }
 check "and their memory" memory_is_back
 finish
