@@ -103,11 +103,7 @@ remount() { # remount TYPE
 
 fault_free() { # fault_free TYPE
     umount "$MNT"
-    case $1 in
-    ext4) e2fsck -fn /dev/rblk0 ;;
-    xfs) xfs_repair -n /dev/rblk0 ;;
-    btrfs) btrfs check --check-data-csum /dev/rblk0 ;;
-    esac
+    fsck_finds_nothing "$1" /dev/rblk0
 }
 
 mkdir "$RAM/tree"

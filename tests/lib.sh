@@ -262,6 +262,16 @@ mount_dir() {
     echo "$WORK/${1:-mnt}"
 }
 
+# fsck_finds_nothing TYPE DEVICE: the file system's own check finds no fault. It must not be mounted.
+fsck_finds_nothing() {
+    case $1 in
+    ext4) e2fsck -fn "$2" ;;
+    xfs) xfs_repair -n "$2" ;;
+    btrfs) btrfs check --check-data-csum "$2" ;;
+    *) return 1 ;;
+    esac
+}
+
 # log_since_start: the kernel's lines since this script started.
 log_since_start() { dmesg | awk -v mark="$LOG_MARK" 'index($0, mark) { found = 1; next } found'; }
 
