@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Does to a device what no sane program does, and checks that only errnos come of it.
 
-    hostile.py attributes SEED COUNT DIRECTORY...   malformed writes to all files there
+    hostile.py attributes SEED COUNT DIRECTORY      malformed writes to all files there; the power comes and goes
+    hostile.py in_use SEED COUNT DIRECTORY...       the same, but the device keeps its power
     hostile.py parameters SEED COUNT MODULE         malformed parameters for insmod
     hostile.py ioctls SEED COUNT DEVICE             every number, with wild arguments
     hostile.py transfers SEED DEVICE                reads at every offset, address and length
@@ -73,25 +74,44 @@ def read(path):
         file.read()
 
 
-def attributes(seed, count, *directories):
-    chance = random.Random(int(seed))
-    files = [os.path.join(d, name) for d in directories for name in sorted(os.listdir(d))]
-    files = [path for path in files if os.path.isfile(path) and os.stat(path).st_mode & 0o200]
+# EFAULT is a fault that was asked for.
+REFUSALS = {"EINVAL", "ERANGE", "EBUSY", "ENOMEM", "EPERM", "ENOSPC", "EEXIST", "EFAULT", "E2BIG"}
+
+
+def malformed_writes(chance, count, files, after_each=lambda results: None):
     results = Results()
-    # Files of a device go with its power; EFAULT is a fault that was asked for.
-    allowed = {"EINVAL", "ERANGE", "EBUSY", "ENOMEM", "EPERM", "ENOSPC", "EEXIST", "EFAULT", "E2BIG", "ENOENT"}
     for _ in range(int(count)):
         path, text = chance.choice(files), wild_text(chance)
         # More than there is memory is another test's business, and waits for zeroing are long.
         if os.path.basename(path) in ("size", "cache_size"):
             text = re.sub(rb"^([\s+]*)(0[xX])?[0-9a-fA-F]+", rb"\g<1>3", text)
-        results.note(f"{path} {text!r}", allowed, lambda: write(path, text))
-        if chance.random() < 0.1:
-            power = os.path.join(directories[0], "power")
-            results.note("power", allowed, lambda: write(power, chance.choice([b"0", b"1"])))
+        results.note(f"{path} {text!r}", REFUSALS, lambda: write(path, text))
+        after_each(results)
         # Whatever was written, it can be read, if the file can be.
-        results.note(f"reading {path}", {"EINVAL", "ENOENT"}, lambda: read(path))
+        results.note(f"reading {path}", {"EINVAL"}, lambda: read(path))
     results.show()
+
+
+def writable_files(*directories):
+    files = [os.path.join(d, name) for d in directories for name in sorted(os.listdir(d))]
+    return [path for path in files if os.path.isfile(path) and os.stat(path).st_mode & 0o200]
+
+
+def attributes(seed, count, directory):
+    chance = random.Random(int(seed))
+
+    def switch(results):
+        if chance.random() < 0.1:
+            power = os.path.join(directory, "power")
+            results.note("power", REFUSALS, lambda: write(power, chance.choice([b"0", b"1"])))
+
+    malformed_writes(chance, count, writable_files(directory), switch)
+
+
+def in_use(seed, count, *directories):
+    # What makes the device go away, surprise_removal tests.
+    files = [path for path in writable_files(*directories) if os.path.basename(path) not in ("power", "pull_out")]
+    malformed_writes(random.Random(int(seed)), count, files)
 
 
 def parameters(seed, count, module):

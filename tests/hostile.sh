@@ -28,11 +28,23 @@ attributes() {
     rmdir "$CONFIG/dut"
 }
 
+# Whatever faults the writes bring about, the load goes on; what they make it wait for, power off ends.
 files_in_use() {
     new dut
     set_to dut size 4
     power dut 1
-    hostile attributes "$seed" "$(scaled 1000)" "$CONFIG/dut" "$DEBUGFS/dut"
+    echo 200 >/sys/block/dut/queue/io_timeout # in ms: forgotten requests are waited for
+    fio --name=load --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=8 --rw=randrw --size=2m \
+        --time_based --runtime=3600 --continue_on_error=all --error_dump=0 >"$WORK/fio" 2>&1 &
+    load=$!
+    hostile in_use "$seed" "$(scaled 1000)" "$CONFIG/dut" "$DEBUGFS/dut"
+    kill -0 "$load" # still there
+    kill -KILL "$load"
+    rmdir "$CONFIG/dut"
+    ! wait "$load"
+    new dut
+    power dut 1
+    works dut
     rmdir "$CONFIG/dut"
 }
 
