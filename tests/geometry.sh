@@ -128,6 +128,11 @@ scheduler_works() { # scheduler_works NAME
 
 schedulers() {
     for name in mq-deadline kyber bfq; do
+        modprobe -q "$name" || true # not every kernel has it
+    done
+    names=$(tr -d '[]' </sys/block/rblk0/queue/scheduler)
+    [ "$(echo "$names" | wc -w)" -ge 2 ]
+    for name in $names; do
         scheduler_works "$name"
     done
 }

@@ -22,6 +22,8 @@ make_and_remove() { # make_and_remove NAME
 in_a_loop() { # in_a_loop PROCESS COUNT
     for i in $(seq "$2"); do
         make_and_remove "loop$1.$i"
+        # Whoever waits for ten thousand wants to see something.
+        [ "$1" -ne 1 ] || [ $((i % 250)) -ne 0 ] || ktap_print_msg "about $((4 * i)) devices" >&3
     done
 }
 
@@ -125,6 +127,7 @@ at_unload() {
     load nr_devices=0
 }
 
+exec 3>&1
 load nr_devices=0
 check "$devices, one after another by four processes" in_a_row
 check "64 at once" sixty_four

@@ -232,7 +232,7 @@ check "all devices go, and the module" all_goes
 memory_is_back() {
     after=$(used_kib)
     echo "$used KiB before, $after KiB after"
-    # Caches of the kernel grow, and KASAN holds freed memory back; one of the devices would be as much.
+    # Caches of the kernel grow; one of the devices would be as much.
     [ $((after - used)) -lt $((32 << 10)) ]
 }
 check "and their memory" memory_is_back
