@@ -16,7 +16,7 @@ in_turn() {
         return 1
     }
     echo "# $(cat "$WORK/seen")" >&3
-    grep -Eq '[1-9][0-9]* (ENOMEM|EIO)' "$WORK/seen" || {
+    grep -Eq '[1-9][0-9]* ENOMEM' "$WORK/seen" || {
         echo "no allocation failed"
         return 1
     }
@@ -33,9 +33,14 @@ described() { # described [ATTRIBUTE VALUE]...
     done
 }
 
+# EINVAL is what the kernel's add_disk() says where there was no memory for the device's name (dev_set_name()).
+load_module() {
+    ALSO=EINVAL in_turn insmod "$RNULLBLK_KO" nr_devices=1 size=2 hw_queue_depth=4 -- rmmod rnullblk
+}
+
 power_on() {
     described "$@"
-    in_turn write "$CONFIG/dut/power" 1 -- write "$CONFIG/dut/power" 0
+    ALSO=EINVAL in_turn write "$CONFIG/dut/power" 1 -- write "$CONFIG/dut/power" 0
 }
 
 resize() {
@@ -62,7 +67,7 @@ bad_blocks() {
 first_io() {
     described
     power dut 1
-    in_turn open /dev/dut
+    ALSO=EIO in_turn open /dev/dut # of a page cache without memory
     power dut 0
 }
 
@@ -78,11 +83,13 @@ no_leaks() {
     }
 }
 
+# vmalloc shows who asked in vain, the partition scan say. Whatever is a bug says more than that.
+expect_log 'Call Trace:$'
 # What was there before is not ours.
 echo scan >$KMEMLEAK
 echo scan >$KMEMLEAK
 echo clear >$KMEMLEAK
-check "insmod" in_turn insmod "$RNULLBLK_KO" nr_devices=1 size=2 hw_queue_depth=4 -- rmmod rnullblk
+check "insmod" load_module
 load nr_devices=0
 check "a new description" in_turn mkdir "$CONFIG/it" -- rmdir "$CONFIG/it"
 check "power on" power_on
@@ -94,6 +101,6 @@ check "it shrinks" resize "1 force"
 check "more hardware queues" queues submit_queues 2 1
 check "poll queues" queues poll_queues 2 1
 check "bad blocks" bad_blocks
-check "the first I/O" first_io
+check "looking for partitions and a read" first_io
 check "nothing has leaked" no_leaks
 finish
