@@ -25,13 +25,13 @@ shell: ## the same machine with the module loaded and a root prompt
 test: ## boot it and run tests/ (T=name,name: only these)
 	@scripts/test.sh $(T)
 
-test-debug: ## all of tests/ on a kernel with KASAN, lockdep and the like, and tests/debug/ (T=...)
+test-debug: ## tests/ on a kernel with KASAN, lockdep and the like, and tests/debug/ (T=all: also the long ones)
 	@scripts/test-debug.sh $(T)
 
 soak: ## change devices under load for MINUTES=10
 	@SOAK_MINUTES=$(or $(MINUTES),10) scripts/nightly.sh nightly/soak
 
-nightly: ## what takes too long for each change: an hour
+nightly: ## what takes too long for each change: about two hours
 	@scripts/nightly.sh
 
 bench: ## measure rnullblk, null_blk and brd: instructions, times, memory (T=exact|times|quick)

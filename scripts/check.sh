@@ -5,6 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
+[ "$FLAVOUR" != debug ] || die "make check looks at what is compiled for a stock kernel: leave FLAVOUR=debug out"
 become_root "$@"
 use_cache
 script setup.sh

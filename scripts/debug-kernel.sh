@@ -5,10 +5,16 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
+# KASAN watches every access of the block layer and of Rust code; of the rest it watches what is allocated and freed,
+# and no access, as that would make each fork eight times as long. Kbuild asks for these for each directory.
+# shellcheck disable=SC2016 # expanded by make
+watched='$(if $(filter block block/% drivers/block drivers/block/% fs/configfs rust rust/%,$(obj)),,n)'
+
 # It is not the compiler of the stock kernel: KASAN and Rust together want clang.
 kmake() {
     # shellcheck disable=SC2086 # several words
-    "$SCRIPTS/in-builder.sh" "$tree" make -C /kernel/src O=/kernel/build $KBUILD_COMPILER -j"$(nproc)" "$@"
+    "$SCRIPTS/in-builder.sh" "$tree" "KASAN_SANITIZE=$watched" "UBSAN_SANITIZE=$watched" make -C /kernel/src O=/kernel/build \
+        $KBUILD_COMPILER -j"$(nproc)" "$@"
 }
 
 configure() {
@@ -16,7 +22,7 @@ configure() {
     cp "$SCRIPTS/debug.config" "$tree/debug.config"
     kmake KCONFIG_ALLCONFIG=/kernel/debug.config allnoconfig
     # What depends on something that is off goes without a word.
-    wanted=$(grep -E '^CONFIG_[A-Z0-9_]+=[ym]$' "$tree/debug.config" | sort)
+    wanted=$(grep -E '^CONFIG_[A-Z0-9_]+=[^n]' "$tree/debug.config" | sort)
     missing=$(echo "$wanted" | grep -vxFf "$tree/build/.config" | tr '\n' ' ') || true
     [ -z "$missing" ] || die "debug.config asks for what this kernel does not give: $missing"
 }

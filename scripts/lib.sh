@@ -136,3 +136,31 @@ build_once() {
     fi
     exec 9>&-
 }
+
+# build_for_tests NAME...: checks that there are tests of these names, and builds what they need. Others wait with their
+# tests in this tree until the calling script ends.
+build_for_tests() {
+    for name in "$@"; do
+        [ -x "$TOP/tests/$name.sh" ] ||
+            die "no test named '$name'; there are: $("$TOP/tests/run.sh" --list | tr '\n' ' ')"
+    done
+    use_cache
+    exec 6<"$TOP/tests"
+    flock -n 6 || {
+        say "waiting for another test run in this tree"
+        flock 6
+    }
+    script setup.sh vm
+    export RNULLBLK_TESTS=m
+    script build-module.sh vm
+    script build-tools.sh vm
+}
+
+# show_totals DIRECTORY...: what failed and the totals, over all that boot-tests.sh left there.
+show_totals() (
+    cd "$TOP"
+    find "$@" -name failed -exec sed 's/^/failed: /' '{}' +
+    find "$@" -name totals -exec cat '{}' + |
+        awk '{ passed += $1; failed += $3; skipped += $5 }
+            END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }'
+)

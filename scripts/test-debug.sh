@@ -1,46 +1,70 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# test-debug.sh [NAME...]: the whole test suite on the debug kernel, and tests/debug/, or those named. In several boots,
-# as a kernel that reported one bug is blind for some others, and because kmemleak makes all else slow. The last
-# line is the totals.
+# test-debug.sh [all | NAME...]: tests/debug/ and tests/ on the debug kernel: those that fit into twenty minutes, all,
+# or those named. In several boots, as a kernel that reported one bug is blind for some others, and because kmemleak
+# makes all else slow; two machines run at a time. The last line is the totals. What boot-tests.sh leaves is in
+# build/test-debug/.
 . "$(dirname "$0")/lib.sh"
+export FLAVOUR=debug
 . "$SCRIPTS/kernels.sh"
 
-become_root "$@"
-use_cache
-export FLAVOUR=debug
+# What makes the kernel report bugs; what wants kmemleak; what takes two minutes and more there.
+PLANTED="debug/kunit debug/planted"
+LEAKS="debug/planted_leak debug/fail_nth load_unload many_devices"
+LONG="attributes backpressure badblocks configfs cpu_hotplug data_integrity filesystems geometry hostile limits
+ many_devices memory parameters readme_tables stressed_filesystems tag_sets throttle timeouts"
+
 # What KASAN keeps of freed memory takes room.
-export VM_MEMORY_MIB="${VM_MEMORY_MIB:-4096}" VM_SILENCE="${VM_SILENCE:-500}" VM_SECONDS="${VM_SECONDS:-14400}" TEST_SECONDS="${TEST_SECONDS:-900}"
-export TEST_ENV="SLOWNESS=10 ${TEST_ENV-}"
+export VM_MEMORY_MIB="${VM_MEMORY_MIB:-4096}" VM_SILENCE="${VM_SILENCE:-500}" VM_SECONDS="${VM_SECONDS:-14400}" TEST_SECONDS="${TEST_SECONDS:-1200}"
 
-output=$(mktemp)
-trap 'rm -f "$output"' EXIT
-status=0
+words() { echo "$*" | tr -s ' \n' '\n'; }
 
-boot() { # boot NAME KERNEL-PARAMETERS TEST...
-    export TEST_RESULTS="test-debug/$1" VM_APPEND="$2"
-    say "debug kernel, $1"
-    shift 2
-    { script test.sh "$@" || echo "status $?"; } 2>&1 | tee -a "$output"
+among() { words "$2" | grep -xF "$(words "$1")" || true; }      # among LIST WORDS: those that are in the list
+not_among() { words "$2" | grep -vxF "$(words "$1")" || true; } # and those that are not
+
+# boot NAME KERNEL-PARAMETERS TESTS: if there are any.
+boot() {
+    [ -n "$3" ] || return 0
+    left=$TOP/build/test-debug/$1
+    # shellcheck disable=SC2086 # words
+    VM_APPEND=$2 script boot-tests.sh "test-debug/$1" $3 2>&1 | sed -u "s/^/$1: /"
+    [ -e "$left/totals" ] || {
+        mkdir -p "$left"
+        echo "$1: no totals came of it" >"$left/failed"
+        echo "0 passed, 1 failed, 0 skipped" >"$left/totals"
+    }
 }
+
+# every_other 0|1 TESTS: of those that need no boot of their own.
+every_other() { not_among "$PLANTED $LEAKS" "$2" | awk -v which="$1" 'NR % 2 == which'; }
 
 # KUnit would run its suites whenever a module is loaded.
 quiet=kunit.enable=0
-if [ $# -gt 0 ]; then
-    case $* in
-    *debug/kunit* | *debug/planted*) quiet= ;;
-    esac
-    # shellcheck disable=SC2046 # words
-    boot chosen "slab_debug=U kasan_multi_shot $quiet" $(echo "$*" | tr ',' ' ')
-else
-    boot planted "slab_debug=U kasan_multi_shot" debug/kunit debug/planted
-    boot leaks "slab_debug=U $quiet" debug/fail_nth load_unload many_devices
-    # shellcheck disable=SC2046 # words
-    boot suite "kmemleak=off $quiet" nightly/soak \
-        $("$TOP/tests/run.sh" --list | grep -vxE 'load_unload|many_devices')
-fi
-! grep -q '^status ' "$output" || status=1
-sed -n 's/^failed: /&/p' "$output"
-awk '/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { passed += $1; failed += $3; skipped += $5 }
-    END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$output"
-exit "$status"
+case ${1-} in
+--odd)
+    boot planted "kmemleak=off kasan_multi_shot" "$(among "$PLANTED" "$2")"
+    boot odd "kmemleak=off $quiet" "$(every_other 1 "$2")"
+    exit
+    ;;
+--even)
+    boot leaks "slab_debug=U $quiet" "$(among "$LEAKS" "$2")"
+    boot even "kmemleak=off $quiet" "$(every_other 0 "$2")"
+    exit
+    ;;
+esac
+
+tests=$(words "$@" | tr ',' '\n')
+everything="$PLANTED debug/planted_leak debug/fail_nth nightly/soak $("$TOP/tests/run.sh" --list)"
+case $tests in
+"") tests=$(not_among "$LONG" "$everything") ;;
+all) tests=$(words "$everything") ;;
+esac
+become_root "$@"
+# shellcheck disable=SC2086 # words
+build_for_tests $tests
+rm -rf "$TOP/build/test-debug"
+export TEST_ENV="SLOWNESS=10 ${TEST_ENV-}"
+script test-debug.sh --odd "$tests" &
+script test-debug.sh --even "$tests"
+wait
+show_totals build/test-debug
