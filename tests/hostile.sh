@@ -41,7 +41,7 @@ files_in_use() {
     kill -0 "$load" # still there
     kill -KILL "$load"
     rmdir "$CONFIG/dut"
-    ! wait "$load"
+    wait "$load" || true
     new dut
     power dut 1
     works dut
