@@ -47,7 +47,8 @@ case ${1-} in
     exit
     ;;
 --even)
-    boot leaks "slab_debug=U $quiet" "$(among "$LEAKS" "$2")"
+    # kmemleak looks at all memory.
+    (export VM_MEMORY_MIB=2048 && boot leaks "slab_debug=U $quiet" "$(among "$LEAKS" "$2")")
     boot even "kmemleak=off $quiet" "$(every_other 0 "$2")"
     exit
     ;;

@@ -7,7 +7,6 @@ plan 9
 pick_seed
 
 QUEUE=/sys/block/rblk0/queue
-TRACING=/sys/kernel/debug/tracing
 
 start() { # start [PARAMETER=VALUE...]: nothing is merged, so requests are I/Os
     reload size=32 submit_queues=1 "$@"

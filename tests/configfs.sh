@@ -253,7 +253,7 @@ under_faults() {
         }
     done
     echo "$milliseconds" >/sys/block/dut/queue/io_timeout
-    dd if=/dev/zero of=/dev/dut bs=4k count=4 oflag=direct status=none &
+    dd if=/dev/zero of=/dev/dut bs=4k count=4 oflag=direct conv=nocreat status=none &
     dd_pid=$!
     sleep 1
     quick_power_off dut 10

@@ -28,6 +28,8 @@ attributes() {
     rmdir "$CONFIG/dut"
 }
 
+reads_go_on() { [ "$(counter reads '' dut)" -gt 100 ]; }
+
 # Whatever faults the writes bring about, the load goes on; what they make it wait for, power off ends.
 files_in_use() {
     new dut
@@ -37,9 +39,12 @@ files_in_use() {
     fio --name=load --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=8 --rw=randrw --size=2m \
         --time_based --runtime=3600 --continue_on_error=all --error_dump=0 >"$WORK/fio" 2>&1 &
     load=$!
+    trap 'kill -KILL "$load"' EXIT # of this check
+    wait_for 20 reads_go_on
     hostile in_use "$seed" "$(scaled 1000)" "$CONFIG/dut" "$DEBUGFS/dut"
     kill -0 "$load" # still there
     kill -KILL "$load"
+    trap - EXIT
     rmdir "$CONFIG/dut"
     wait "$load" || true
     new dut

@@ -21,6 +21,8 @@ RNULLBLK_KO=${RNULLBLK_KO:-$TESTS/../rnullblk.ko}
 # shellcheck disable=SC2034 # for the tests
 DEBUGFS=/sys/kernel/debug/rnullblk
 CONFIG=/sys/kernel/config/rnullblk
+# shellcheck disable=SC2034
+TRACING=/sys/kernel/tracing
 
 [ -r "$RNULLBLK_KO" ] || { echo "no module $RNULLBLK_KO" >&2; exit 1; }
 [ -r "${KTAP_HELPERS-}" ] || { echo "KTAP_HELPERS must name the kernel's ktap_helpers.sh" >&2; exit 1; }
@@ -36,6 +38,7 @@ LOG_MARK="rnullblk test: $(basename "$0") $$ starts"
 echo "$LOG_MARK" >/dev/kmsg
 
 mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
+[ ! -d $TRACING ] || mountpoint -q $TRACING || mount -t tracefs tracefs $TRACING
 [ -d /sys/kernel/config ] || modprobe configfs
 mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
 
@@ -204,11 +207,21 @@ noise() {
 used_kib() {
     sync
     echo 3 >/proc/sys/vm/drop_caches
+    cat /proc/sys/vm/stat_refresh >/dev/null || true # what each CPU has counted by itself
     small=/dev/null
     ! grep -q ' kasan_report$' /proc/kallsyms || small=/proc/slabinfo
     awk '/^(VmallocUsed|Slab|Percpu):/ { kib += $2 }
         /: slabdata / { kib -= 4 * $6 * $15 } # pages of each slab, slabs
         END { print kib }' /proc/meminfo "$small"
+}
+
+# memory_is_back BEFORE_KIB LIMIT_KIB: used_kib is less than so much above what it was before; what is freed is back
+# within some seconds.
+memory_is_back() { wait_for 10 uses_no_more "$@"; }
+uses_no_more() {
+    used_now=$(used_kib)
+    echo "$1 KiB before, $used_now KiB now" >&2
+    [ $((used_now - $1)) -lt "$2" ]
 }
 
 # while_verified_io COMMAND [ARGUMENT...] -- FIO-OPTION...: COMMAND, while two jobs write the first 32 MiB of

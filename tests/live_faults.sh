@@ -77,7 +77,7 @@ after_some_bytes() {
 
 # The same seed strikes the same requests, another one others; across power, and when it is set anew.
 seeds() {
-    set_to dut timeout_inject 1,10,0,-1
+    set_to dut timeout_inject 1,30,0,-1
     set_to dut fault_seed "$1"
     power dut 1
     echo 100 >/sys/block/dut/queue/io_timeout

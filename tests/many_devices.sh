@@ -49,9 +49,7 @@ in_a_row() {
     before=$(used_kib)
     four in_a_loop $((devices / 4))
     nothing_is_left
-    after=$(used_kib)
-    echo "before $before KiB, after $after KiB"
-    [ $((after - before)) -lt 6144 ]
+    memory_is_back "$before" 6144
 }
 
 make_16() { # make_16 PROCESS

@@ -21,7 +21,8 @@ until_it_is_short() {
     echo "$made devices; $(free_mib) MiB are free; then: $(cat "$WORK/why")"
     grep -q "Cannot allocate memory" "$WORK/why"
     [ "$made" -gt 4 ]
-    # One that fits can be made, and the last one works.
+    # When one goes, one that fits can be made, and the last one works.
+    rmdir "$CONFIG/d0"
     set_to "d$made" size 1
     power "d$made" 1
     last=/dev/d$((made - 1))

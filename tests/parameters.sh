@@ -267,12 +267,10 @@ half_made_is_unmade() {
     fail_half_way 1 # the kernel's own caches fill up at first
     before=$(used_kib)
     fail_half_way 2
-    after=$(used_kib)
     rmdir /sys/kernel/config/nullb/rblk1
     rmmod null_blk
     nothing_is_left
-    echo "before $before KiB, after $after KiB"
-    [ $((after - before)) -lt 8192 ]
+    memory_is_back "$before" 8192
 }
 
 # The kernel says with a call trace that a name is taken.

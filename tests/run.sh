@@ -83,6 +83,7 @@ tidy_up() {
         fuser -k -m "$held" 2>/dev/null
         umount "$held"
     done < <(awk '$1 ~ /^\/dev\/rblk/ { print $2 }' /proc/mounts | sort -r)
+    rmdir /sys/kernel/config/rnullblk/*/
     rmmod rnullblk
 }
 

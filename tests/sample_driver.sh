@@ -178,9 +178,7 @@ memory_comes_back() {
     load_and_unload 3 # the kernel's own caches fill up at first
     before=$(used_kib)
     load_and_unload 20
-    after=$(used_kib)
-    echo "before $before KiB, after $after KiB"
-    [ $((after - before)) -lt 4096 ]
+    memory_is_back "$before" 4096
     [ ! -e "$DISK" ]
     [ ! -e "$STATE" ]
 }

@@ -44,13 +44,7 @@ some_wait_in_the_device() { [ "$(awk '{ print $3 }' "$DEBUGFS/rblk0/in_flight")"
 all_comes_back() {
     [ "$(cat "$DEBUGFS/rblk0/in_flight")" = "0 started, 0 of them wait in the device" ]
     unload
-    wait_for 10 memory_is_back
-}
-
-memory_is_back() {
-    used_now=$(used_kib)
-    echo "$used_before KiB before, $used_now KiB now" >&2
-    [ $((used_now - used_before)) -lt 16384 ]
+    memory_is_back "$used_before" 16384
 }
 
 # under_load PARAMETER=VALUE... [-- FIO-OPTION...]: two jobs on two CPUs

@@ -57,7 +57,7 @@ forgotten_end_in_time() { # forgotten_end_in_time IO_TIMEOUT_MSEC PARAMETER=VALU
 
 # One is forgotten, and waits; those that come after it do not.
 others_go_on() { # others_go_on PARAMETER=VALUE
-    start 4000 "timeout_inject=1,100,$SPACE,1" "$1"
+    start 10000 "timeout_inject=1,100,$SPACE,1" "$1"
     "$TESTS/timed_io.py" /dev/rblk0 1 --first 4096 >"$WORK/forgotten" &
     pid=$!
     wait_for 10 in_flight_is 1 1

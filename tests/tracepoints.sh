@@ -3,9 +3,6 @@
 . "$(dirname "$0")/lib.sh"
 # The block layer's tracepoints show each request on its way: operation, sector, length, and the
 # hardware queue by its CPU; what is issued is completed, and the counters say the same.
-TRACING=/sys/kernel/tracing
-mountpoint -q "$TRACING" || mount -t tracefs tracefs "$TRACING" 2>/dev/null ||
-    skip_all "this kernel has no tracefs"
 [ -d "$TRACING/events/block/block_rq_issue" ] || skip_all "this kernel has no block tracepoints"
 plan 5
 
