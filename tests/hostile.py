@@ -4,6 +4,7 @@
 
     hostile.py attributes SEED COUNT DIRECTORY      malformed writes to all files there; the power comes and goes
     hostile.py in_use SEED COUNT DIRECTORY...       the same, but the device keeps its power
+    hostile.py load DEVICE                          reads and writes without end, whatever comes of it
     hostile.py parameters SEED COUNT MODULE         malformed parameters for insmod
     hostile.py ioctls SEED COUNT DEVICE             every number, with wild arguments
     hostile.py transfers SEED DEVICE                reads at every offset, address and length
@@ -19,6 +20,7 @@ import os
 import random
 import re
 import sys
+import threading
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
@@ -113,6 +115,24 @@ def in_use(seed, count, *directories):
     # What makes the device go away, surprise_removal tests.
     files = [path for path in writable_files(*directories) if os.path.basename(path) not in ("power", "pull_out")]
     malformed_writes(random.Random(int(seed)), count, files)
+
+
+def load(device):
+    # fio opens its file again from time to time, and gives up if it is read-only just then.
+    fd = os.open(device, os.O_RDWR | os.O_DIRECT)
+
+    def work(seed):
+        chance = random.Random(seed)
+        buffer = memoryview(mmap.mmap(-1, 65536))
+        while True:
+            transfer = chance.choice([os.preadv, os.pwritev])
+            try:
+                transfer(fd, [buffer[: 4096 * chance.randint(1, 16)]], 4096 * chance.randrange(768))
+            except OSError:
+                pass
+
+    for seed in range(4):
+        threading.Thread(target=work, args=[seed]).start()
 
 
 def parameters(seed, count, module):

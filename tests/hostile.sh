@@ -36,8 +36,7 @@ files_in_use() {
     set_to dut size 4
     power dut 1
     echo 200 >/sys/block/dut/queue/io_timeout # in ms: forgotten requests are waited for
-    fio --name=load --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=8 --rw=randrw --size=2m \
-        --time_based --runtime=3600 --continue_on_error=all --error_dump=0 >"$WORK/fio" 2>&1 &
+    python3 "$TESTS/hostile.py" load /dev/dut &
     load=$!
     trap 'kill -KILL "$load"' EXIT # of this check
     wait_for 20 reads_go_on
