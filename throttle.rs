@@ -13,6 +13,9 @@ use kernel::sync::atomic::{
 /// For how long an idle device saves up: so much may then pass at once.
 const BURST_NSEC: i64 = 20_000_000;
 
+/// By how much the timer of a busy machine may be late.
+const TIMER_LATE_NSEC: i64 = 1_000_000_000;
+
 const NSEC_PER_SEC: u64 = 1_000_000_000;
 
 /// A bucket of tokens, which all the queues of a device take from; kept as the time at which it will be empty
@@ -32,9 +35,9 @@ impl Throttle {
         })
     }
 
-    /// Whether somebody still waits at `now_nsec`.
+    /// Whether somebody may still wait at `now_nsec`, if only for a timer that is late.
     pub(crate) fn is_behind(&self, now_nsec: i64) -> bool {
-        self.free_at_nsec.load(Relaxed) > now_nsec
+        self.free_at_nsec.load(Relaxed) > now_nsec.saturating_sub(TIMER_LATE_NSEC)
     }
 
     /// Lets `bytes` bytes through, at `now_nsec`. Gives for how many nanoseconds they have to wait: the later they
