@@ -748,18 +748,27 @@ impl NewRamDisk {
     ///
     /// What [`NewDisk::add`] returns.
     pub(crate) fn add(mut self) -> Result<RamDisk> {
-        let disk = self.disk.add()?;
+        let added = RamDisk {
+            disk: self.disk.add()?,
+        };
         // From here on there is no way back for what the disk has no place for.
-        let mut frozen = disk.freeze();
+        let mut frozen = added.disk.freeze();
         let unused = frozen.steady().give_up_surplus(&mut self.surplus);
         drop(frozen);
-        unused.map(|_| RamDisk { disk })
+        unused.map(|_| added)
     }
 }
 
 /// A RAM disk that the system knows. Dropping it removes it; its data goes to where it was told to be kept.
 pub(crate) struct RamDisk {
     disk: GenDisk<RamDiskOperations>,
+}
+
+impl Drop for RamDisk {
+    fn drop(&mut self) {
+        // What is in flight would be waited for.
+        self.hurry();
+    }
 }
 
 impl RamDisk {
@@ -851,10 +860,13 @@ impl RamDisk {
         Ok(())
     }
 
-    /// Lets all requests end at once that are there or come: no fault strikes, and nothing waits. To be called
-    /// before the disk is dropped, which waits for them.
+    /// Lets all requests end at once that are there or come: no fault strikes, and nothing waits. For whoever is
+    /// about to drop the disk and before that waits for somebody who may wait for requests.
     pub(crate) fn hurry(&self) {
         let device = self.disk.data();
+        if device.is_in_a_hurry.load(Relaxed) != 0 {
+            return;
+        }
         for fault in [&device.faults.timeout, &device.faults.requeue] {
             fault.turn_off();
         }

@@ -115,6 +115,7 @@ impl Prepared {
 
 impl Drop for Powered {
     fn drop(&mut self) {
+        // Its directory goes first, and waits for whoever is just changing the disk.
         self.disk.hurry();
     }
 }
