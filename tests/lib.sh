@@ -158,9 +158,10 @@ quick_power_off() {
     [ "$power_off_took" -lt "$2" ]
 }
 
-# wait_for SECONDS COMMAND...: until COMMAND succeeds; shows what it said last if it never does.
+# wait_for SECONDS COMMAND...: until COMMAND succeeds; shows what it said last if it never does. A debug kernel has so
+# much longer as it is slower.
 wait_for() {
-    wait_until=$(($(date +%s) + $1))
+    wait_until=$(($(date +%s) + $1 * ${SLOWNESS:-1}))
     shift
     until "$@" 2>"$WORK/wait-output"; do
         if [ "$(date +%s)" -ge "$wait_until" ]; then
