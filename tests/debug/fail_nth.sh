@@ -86,10 +86,14 @@ no_leaks() {
 
 # vmalloc shows who asked in vain, the partition scan say. Whatever is a bug says more than that.
 expect_log 'Call Trace:$'
-# What was there before is not ours.
-echo scan >$KMEMLEAK
-echo scan >$KMEMLEAK
-echo clear >$KMEMLEAK
+# Off by kmemleak=off, which makes all else much faster: for ATTEMPTS=0.
+kmemleak=off
+if { echo scan >$KMEMLEAK; } 2>/dev/null; then
+    # What was there before is not ours.
+    echo scan >$KMEMLEAK
+    echo clear >$KMEMLEAK
+    kmemleak=on
+fi
 check "insmod" load_module
 load nr_devices=0
 check "a new description" in_turn mkdir "$CONFIG/it" -- rmdir "$CONFIG/it"
@@ -103,5 +107,10 @@ check "more hardware queues" queues submit_queues 2 1
 check "poll queues" queues poll_queues 2 1
 check "bad blocks" bad_blocks
 check "looking for partitions and a read" first_io
-check "nothing has leaked" no_leaks
+if [ "$kmemleak" = on ]; then
+    check "nothing has leaked" no_leaks
+else
+    unload
+    skip "nothing has leaked" "kmemleak is off"
+fi
 finish
