@@ -4,18 +4,24 @@
 //! flushed, written with FUA, or pushed out by later writes.
 //!
 //! It is kept the other way round: the store has what was written last, so that reading costs nothing, and
-//! the cache has what the store would be without power. Power off puts that back.
+//! the cache has what the store would be without power. Power off puts that back, and a power cut some of it.
 
 #![forbid(unsafe_code)]
 
-use crate::ramstore::RamStore;
+use crate::{
+    faults::mix,
+    limits::SECTOR_SHIFT,
+    ramstore::RamStore, //
+};
 use kernel::{
+    fmt,
     new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
     sync::SpinLock, //
 };
 
+const SECTOR_BYTES: usize = 1 << SECTOR_SHIFT;
 const PAGES_PER_MIB: usize = (1 << 20) / PAGE_SIZE;
 
 /// The cache of a disk.
@@ -44,6 +50,62 @@ struct Slot {
     page: usize,
     /// The flushes before it was noted, and one; 0: never.
     noted: u64,
+}
+
+/// How the power goes, and what it leaves of what was not durable.
+#[derive(Clone, Copy)]
+pub(crate) struct PowerCut {
+    pub(crate) seed: u64,
+    pub(crate) leaves: Leaves,
+}
+
+/// What a power cut leaves of what was not durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    /// Nothing: all of it is as at the last flush.
+    Nothing,
+    /// Each logical block is old or new, by chance.
+    Blocks,
+    /// Of each page of 4 KiB the first sectors are new, so many as chance has it, and the others old: also within a
+    /// logical block.
+    Torn,
+}
+
+impl PowerCut {
+    /// What is done where nobody said how: nothing is left.
+    pub(crate) const CLEAN: Self = Self {
+        seed: 0,
+        leaves: Leaves::Nothing,
+    };
+
+    /// Whether the part of a page that begins at `offset` is as it was at the last flush. The same again for the
+    /// same seed.
+    fn loses(&self, page: usize, offset: usize) -> bool {
+        // CAST: `u64` is as wide as `usize`.
+        let dice = |place: usize| mix(mix(self.seed) ^ place as u64);
+        match self.leaves {
+            Leaves::Nothing => true,
+            Leaves::Blocks => {
+                dice(page.wrapping_mul(PAGE_SIZE).wrapping_add(offset) / SECTOR_BYTES) % 2 == 0
+            }
+            Leaves::Torn => {
+                // CAST: As above.
+                let (sector, sectors) = (offset / SECTOR_BYTES, PAGE_SIZE / SECTOR_BYTES);
+                sector as u64 >= dice(page) % (sectors as u64 + 1)
+            }
+        }
+    }
+}
+
+impl fmt::Display for PowerCut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let leaves = match self.leaves {
+            Leaves::Nothing => "nothing",
+            Leaves::Blocks => "blocks",
+            Leaves::Torn => "torn",
+        };
+        write!(f, "{} {leaves}", self.seed)
+    }
 }
 
 impl Pages {
@@ -135,8 +197,14 @@ impl WriteCache {
         pages.flushes = pages.flushes.wrapping_add(1);
     }
 
-    /// The power is off: puts into the store what is durable. Nobody uses the store.
-    pub(crate) fn lose(&self, store: &RamStore) {
+    /// The power is off: puts into the store what is durable, where `cut` says so, for blocks of `block_bytes`.
+    /// Nobody uses the store.
+    pub(crate) fn lose(&self, store: &RamStore, cut: PowerCut, block_bytes: usize) {
+        let step = match cut.leaves {
+            Leaves::Nothing => PAGE_SIZE,
+            Leaves::Blocks => block_bytes,
+            Leaves::Torn => SECTOR_BYTES,
+        };
         for index in 0.. {
             // Not over all of them: a cache can be large.
             let pages = self.pages.lock();
@@ -145,8 +213,14 @@ impl WriteCache {
             };
             let page = slot.page;
             if pages.slot_of(page) == Some(index) {
-                // A page of the cache is one of the disk, so there is no error.
-                let _ = store.copy_from(start_of(page), &self.durable, start_of(index), PAGE_SIZE);
+                for offset in (0..PAGE_SIZE).step_by(step) {
+                    if cut.loses(page, offset) {
+                        // CAST: `u64` is as wide as `usize`.
+                        let place = |page| start_of(page).wrapping_add(offset as u64);
+                        // A page of the cache is one of the disk, so there is no error.
+                        let _ = store.copy_from(place(page), &self.durable, place(index), step);
+                    }
+                }
             }
         }
     }

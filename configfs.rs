@@ -10,6 +10,10 @@
 
 use crate::{
     badblocks,
+    cache::{
+        Leaves,
+        PowerCut, //
+    },
     medium::Kept,
     power::{
         Powered,
@@ -26,6 +30,7 @@ use crate::{
         INDEX,
         OTHER_ATTRIBUTES,
         POWER,
+        POWER_CUT,
         QUEUE_MODE,
         SETTINGS, //
     },
@@ -145,6 +150,7 @@ struct State {
     kept: Arc<Kept>,
     settings: Settings,
     powered: Option<Powered>,
+    last_cut: Option<PowerCut>,
 }
 
 impl Description {
@@ -156,6 +162,7 @@ impl Description {
                 kept,
                 settings: Settings::from_parameters(),
                 powered: None,
+                last_cut: None,
             }),
         }? Error))
     }
@@ -176,6 +183,23 @@ impl Description {
         let index = Index::take()?;
         let prepared = Prepared::new(name, &state.settings, &state.kept, index)?;
         state.powered = Some(prepared.add()?);
+        Ok(())
+    }
+
+    /// `SEED [nothing|blocks|torn]`: the power goes at once, under whoever uses the disk.
+    fn cut_power(&self, text: &CStr) -> Result {
+        let mut state = self.state.lock();
+        let cut = parse_power_cut(text).inspect_err(|_| {
+            settings::log_refused(
+                Some(&self.name),
+                c"power_cut",
+                &text,
+                fmt!("SEED, SEED nothing, SEED blocks, SEED torn"),
+            )
+        })?;
+        state.powered.as_ref().ok_or(ENODEV)?.disk().cut_power(cut);
+        state.power_off();
+        state.last_cut = Some(cut);
         Ok(())
     }
 
@@ -234,19 +258,34 @@ impl State {
     }
 }
 
+/// As the kernel reads numbers: decimal, 0x and hexadecimal, 0 and octal.
+fn parse_number(text: &str) -> Result<u64> {
+    let text = text.trim();
+    let (digits, radix) = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (_, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (text, 10),
+    };
+    u64::from_str_radix(digits, radix).map_err(|_| EINVAL)
+}
+
+fn parse_power_cut(text: &CStr) -> Result<PowerCut> {
+    let text = text.to_str().map_err(|_| EINVAL)?;
+    let (seed, leaves) = text.split_once(' ').unwrap_or((text, "blocks"));
+    Ok(PowerCut {
+        seed: parse_number(seed)?,
+        leaves: match leaves.trim() {
+            "nothing" => Leaves::Nothing,
+            "blocks" => Leaves::Blocks,
+            "torn" => Leaves::Torn,
+            _ => return Err(EINVAL),
+        },
+    })
+}
+
 fn parse_range(text: &str) -> Result<RangeInclusive<u64>> {
     let (first, last) = text.split_once('-').ok_or(EINVAL)?;
-    // As the kernel reads numbers: decimal, 0x and hexadecimal, 0 and octal.
-    let number = |text: &str| {
-        let text = text.trim();
-        let (digits, radix) = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
-            (Some(digits), _) => (digits, 16),
-            (_, Some(digits)) if !digits.is_empty() => (digits, 8),
-            _ => (text, 10),
-        };
-        u64::from_str_radix(digits, radix).map_err(|_| EINVAL)
-    };
-    let (first, last) = (number(first)?, number(last)?);
+    let (first, last) = (parse_number(first)?, parse_number(last)?);
     if last > badblocks::MAX_SECTOR {
         return Err(ERANGE);
     }
@@ -270,6 +309,10 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
             }),
             BADBLOCKS => Ok(state.kept.bad_blocks.show(page)),
             QUEUE_MODE => write(page, |f| f.write_fmt(fmt!("{QUEUE_MODE_MQ}"))),
+            POWER_CUT => match &state.last_cut {
+                Some(cut) => write(page, |f| f.write_fmt(fmt!("{cut}"))),
+                None => Ok(0),
+            },
             _ => {
                 let number = usize::try_from(NUMBER)?;
                 let setting = SETTINGS.get(number).ok_or(ENOENT)?;
@@ -297,6 +340,7 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
             // The driver counts.
             INDEX => Err(EPERM),
             BADBLOCKS => description.change_bad_blocks(text),
+            POWER_CUT => description.cut_power(text),
             QUEUE_MODE => {
                 parse(c"queue_mode", Allowed::Range(QUEUE_MODE_MQ, QUEUE_MODE_MQ)).map(|_| ())
             }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    cache::PowerCut,
     completion::CompletionRing,
     counters::Counters,
     disk::{
@@ -136,6 +137,8 @@ pub(crate) struct FaultConfig {
     pub(crate) init_hctx: FaultOptions,
     /// What happens to a request that timed out: it is tried again, or fails.
     pub(crate) timeout_retry: bool,
+    /// A flush is said to be done, and is not.
+    pub(crate) lie_about_flush: bool,
     /// A bad block is none any more when it was met.
     pub(crate) bad_blocks_once: bool,
     /// What lies before a bad block is read or written.
@@ -225,6 +228,7 @@ pub(crate) struct Faults {
     /// Counts the requests that were given back, every other one in another way.
     given_back: Atomic<u32>,
     timeout_retry: Atomic<u32>,
+    lie_about_flush: Atomic<u32>,
     bad_blocks_once: Atomic<u32>,
     bad_blocks_partial_io: Atomic<u32>,
 }
@@ -256,6 +260,7 @@ impl Faults {
             init_hctx: Fault::new(config.init_hctx),
             given_back: Atomic::new(0),
             timeout_retry: Atomic::new(config.timeout_retry.into()),
+            lie_about_flush: Atomic::new(config.lie_about_flush.into()),
             bad_blocks_once: Atomic::new(config.bad_blocks_once.into()),
             bad_blocks_partial_io: Atomic::new(config.bad_blocks_partial_io.into()),
         };
@@ -266,6 +271,11 @@ impl Faults {
     /// What happens to a request that timed out: it is tried again, or fails.
     pub(crate) fn set_timeout_retry(&self, yes: bool) {
         self.timeout_retry.store(yes.into(), Relaxed);
+    }
+
+    /// Whether a flush is said to be done, and is not.
+    pub(crate) fn set_lie_about_flush(&self, yes: bool) {
+        self.lie_about_flush.store(yes.into(), Relaxed);
     }
 
     /// Whether a bad block is none any more when it was met.
@@ -408,6 +418,9 @@ impl Device {
         rq: &Request<RamDiskOperations>,
         operation: Operation,
     ) -> Status {
+        if operation == Operation::Flush && self.faults.lie_about_flush.load(Relaxed) != 0 {
+            return Status::OK;
+        }
         let medium = rq.steady();
         let sectors = u64::from(rq.bytes()) >> SECTOR_SHIFT;
         let bad_blocks = &self.kept.bad_blocks;
@@ -914,5 +927,12 @@ impl RamDisk {
                 rq.end(Status::IOERR);
             }
         });
+    }
+
+    /// The power is cut: the device is gone as if pulled out, and when it is dropped what is not durable is left as
+    /// `cut` says.
+    pub(crate) fn cut_power(&self, cut: PowerCut) {
+        self.pull_out();
+        self.disk.freeze().steady().set_power_cut(cut);
     }
 }

@@ -7,7 +7,10 @@
 
 use crate::{
     badblocks::BadBlocks,
-    cache::WriteCache,
+    cache::{
+        PowerCut,
+        WriteCache, //
+    },
     device::{
         Config,
         RamDiskOperations,
@@ -71,6 +74,7 @@ impl Kept {
 /// What a disk has under its requests. It changes while there are none.
 pub(crate) struct Medium {
     capacity_sectors: u64,
+    block_bytes: usize,
     read_only: bool,
     discard: bool,
     /// `None` if the disk is not backed by memory: it completes requests and moves no data.
@@ -79,6 +83,8 @@ pub(crate) struct Medium {
     unused: Option<RamStore>,
     /// `None` if what is written is durable at once.
     cache: Option<Pin<KBox<WriteCache>>>,
+    /// How the power goes.
+    power_cut: PowerCut,
     /// Where the store goes when the disk does.
     kept: Arc<Kept>,
 }
@@ -124,11 +130,14 @@ impl Medium {
         let (mib, node) = (usize::try_from(config.size_mib)?, config.home_node);
         let mut medium = Self {
             capacity_sectors: config.size_mib * SECTORS_PER_MIB,
+            // CAST: `usize` is at least as wide as `u32`.
+            block_bytes: config.block_size as usize,
             read_only: config.read_only,
             discard: config.discard,
             store: None,
             unused: None,
             cache: None,
+            power_cut: PowerCut::CLEAN,
             kept: kept.clone(),
         };
         // From here on whatever fails puts the store back, as it was.
@@ -181,6 +190,11 @@ impl Medium {
     /// Forbids or allows writing.
     pub(crate) fn set_read_only(&mut self, yes: bool) {
         self.read_only = yes;
+    }
+
+    /// When the power goes, it shall go this way.
+    pub(crate) fn set_power_cut(&mut self, cut: PowerCut) {
+        self.power_cut = cut;
     }
 
     /// Makes it larger or smaller, from `now_mib` to `mib`. All that was written becomes durable.
@@ -302,7 +316,7 @@ impl Medium {
     /// The power is off: what is durable stays, for the next time.
     pub(crate) fn power_off(&mut self) {
         if let (Some(store), Some(cache)) = (&self.store, self.cache.take()) {
-            cache.lose(store);
+            cache.lose(store, self.power_cut, self.block_bytes);
         }
         if let Some(store) = self.store.take().or(self.unused.take()) {
             *self.kept.store.lock() = Some(store);

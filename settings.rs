@@ -116,6 +116,7 @@ macro_rules! settings {
                     index: 101,
                     badblocks: 102,
                     queue_mode: 103,
+                    power_cut: 104,
                 ],
             }
         }
@@ -127,9 +128,16 @@ pub(crate) const POWER: u64 = 100;
 pub(crate) const INDEX: u64 = 101;
 pub(crate) const BADBLOCKS: u64 = 102;
 pub(crate) const QUEUE_MODE: u64 = 103;
+pub(crate) const POWER_CUT: u64 = 104;
 
 /// Their names.
-pub(crate) const OTHER_ATTRIBUTES: &[&CStr] = &[c"power", c"index", c"badblocks", c"queue_mode"];
+pub(crate) const OTHER_ATTRIBUTES: &[&CStr] = &[
+    c"power",
+    c"index",
+    c"badblocks",
+    c"queue_mode",
+    c"power_cut",
+];
 
 const MAX_DEPTH: i64 = TagSetOptions::MAX_QUEUE_DEPTH as i64;
 const PAGE_SIZE: i64 = kernel::page::PAGE_SIZE as i64;
@@ -206,6 +214,9 @@ settings! {
     32: fault_seed = 0, Allowed::Range(0, i64::MAX),
         LiveFault(|faults, now| { faults.sow(now.unsigned(Key::fault_seed)); Ok(()) }),
         "Seed of the faults' chances";
+    33: lie_about_flush = 0, Allowed::Switch,
+        LiveFault(|faults, now| { faults.set_lie_about_flush(now.is_on(Key::lie_about_flush)); Ok(()) }),
+        "Say that the volatile write cache is flushed, and leave it as it is";
 }
 
 /// What a RAM disk shall be, or is.
@@ -469,6 +480,7 @@ impl Settings {
                 requeue: self.fault(Key::requeue_inject)?,
                 init_hctx: self.fault(Key::init_hctx_fault_inject)?,
                 timeout_retry: self.is_on(Key::timeout_retry),
+                lie_about_flush: self.is_on(Key::lie_about_flush),
                 bad_blocks_once: self.is_on(Key::badblocks_once),
                 bad_blocks_partial_io: self.is_on(Key::badblocks_partial_io),
             },

@@ -77,8 +77,8 @@ def read(path):
         file.read()
 
 
-# EFAULT is a fault that was asked for.
-REFUSALS = {"EINVAL", "ERANGE", "EBUSY", "ENOMEM", "EPERM", "ENOSPC", "EEXIST", "EFAULT", "E2BIG"}
+# EFAULT is a fault that was asked for, ENODEV a power cut without power.
+REFUSALS = {"EINVAL", "ERANGE", "EBUSY", "ENOMEM", "EPERM", "ENOSPC", "EEXIST", "EFAULT", "E2BIG", "ENODEV"}
 
 
 def malformed_writes(chance, count, files, after_each=lambda results: None):
@@ -113,7 +113,8 @@ def attributes(seed, count, directory):
 
 def in_use(seed, count, *directories):
     # What makes the device go away, surprise_removal tests.
-    files = [path for path in writable_files(*directories) if os.path.basename(path) not in ("power", "pull_out")]
+    goes_away = ("power", "power_cut", "pull_out")
+    files = [path for path in writable_files(*directories) if os.path.basename(path) not in goes_away]
     malformed_writes(random.Random(int(seed)), count, files)
 
 

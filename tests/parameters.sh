@@ -22,7 +22,7 @@ DEFAULTS="nr_devices=1 size=256 blocksize=512 submit_queues=0 read_queues=0 poll
     rotational=N read_only=N removable=N virt_boundary=N max_sectors=0 irqmode=0 completion_nsec=10000 mbps=0
     no_sched=Y blocking=N shared_tags=N shared_tag_bitmap=N badblocks_once=N badblocks_partial_io=N
     timeout_inject=0,0,0,0 timeout_retry=N requeue_inject=0,0,0,0 init_hctx_fault_inject=0,0,0,0
-    fault_seed=0"
+    fault_seed=0 lie_about_flush=N"
 
 # Nothing but an empty value, no number at all, or one that 64 bits do not hold.
 NO_NUMBERS="= =abc =0x =1.5 =12M =1,2 =-- =9223372036854775808 =18446744073709551617 =-9223372036854775809"

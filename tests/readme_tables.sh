@@ -18,9 +18,9 @@ column() { rows | cut -d ';' -f "$1"; }
 
 # The attributes that are no settings have a table of their own.
 all_names() {
-    { column 1 | grep -vx nr_devices && printf '%s\n' power index badblocks queue_mode; } | sort >"$WORK/in-readme"
+    { column 1 | grep -vx nr_devices && printf '%s\n' power index badblocks queue_mode power_cut; } | sort >"$WORK/in-readme"
     tr ',' '\n' <"$CONFIG/features" | sort | diff "$WORK/in-readme" -
-    for name in power index badblocks queue_mode; do
+    for name in power index badblocks queue_mode power_cut; do
         grep -q "^| \`$name\` |" "$README"
     done
 }
