@@ -44,7 +44,7 @@ make_disks() {
     echo "$command" >"$run/command"
     local tools=()
     [ ! -e "$TOP/build/tools/vm/rblkctl" ] || tools=(-C "$TOP/build/tools/vm" rblkctl)
-    tar -c -f "$run/payload" -C "$TOP" rnullblk.ko README.md tests scripts samples "${tools[@]}" \
+    tar -c -f "$run/payload" -C "$TOP" rnullblk.ko README.md tests scripts samples tools/crash-campaign "${tools[@]}" \
         -C "$KERNEL_TREE" ktap_helpers.sh -C "$run" command
     truncate -s 256M "$run/results"
 }
