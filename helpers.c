@@ -150,6 +150,19 @@ bool rnullblk_has_configfs(void)
 	return configfs_register_subsystem;
 }
 
+/*
+ * kernel::configfs::Subsystem unregisters also what it could not register (7.2, 7.3), which follows a null pointer.
+ * Only what is registered has a parent. The linker sends all calls of the module here, see Kbuild.
+ */
+void __real_configfs_unregister_subsystem(struct configfs_subsystem *subsys) __weak;
+void __wrap_configfs_unregister_subsystem(struct configfs_subsystem *subsys);
+
+void __wrap_configfs_unregister_subsystem(struct configfs_subsystem *subsys)
+{
+	if (subsys->su_group.cg_item.ci_group)
+		__real_configfs_unregister_subsystem(subsys);
+}
+
 struct badblocks *rnullblk_badblocks_new(void)
 {
 	struct badblocks *bb = kzalloc(sizeof(*bb), GFP_KERNEL);

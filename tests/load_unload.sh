@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # The module loads, unloads, and gives back all memory it took, time and again.
-plan 5
+plan 6
 
 cycle() { # cycle TIMES
     for _ in $(seq "$1"); do
@@ -34,6 +34,19 @@ without_configfs() {
     unload
 }
 
+# The kernel's own abstraction of a subsystem unregisters also what it could not register.
+without_its_name() {
+    insmod "$TESTS/kmod/taken.ko"
+    load size=4
+    log_has 'rnullblk: no devices at run time: EEXIST'
+    dd if=/dev/zero of=/dev/rblk0 bs=1M count=4 oflag=direct status=none
+    unload
+    rmmod taken
+    load nr_devices=0
+    [ -e "$CONFIG/features" ]
+    unload
+}
+
 check "the module loads" load
 check "its devices are there" test -b /dev/rblk0
 check "it unloads, and its devices go" sh -c 'rmmod rnullblk && test ! -e /dev/rblk0'
@@ -42,5 +55,6 @@ if [ -e /sys/module/configfs/initstate ]; then
 else
     skip "it does without configfs" "configfs is no module of this kernel"
 fi
+check "it does without its name in configfs" without_its_name
 check "$(scaled 50) times loaded and unloaded, memory is back where it was" time_and_again
 finish
