@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where kernels differ: one item for each difference, and no other file knows of it.
+//! Where kernels differ: one item for each difference, and no other file knows of it. Kbuild says which kernel it is.
+
+// Each driver uses its part.
+#![allow(dead_code, unused_imports, unused_macros)]
 
 use crate::bindings;
 use kernel::prelude::*;
@@ -41,3 +44,25 @@ mod timer {
 }
 #[cfg(not(KERNEL_BEFORE_7_3))]
 pub(crate) use timer::*;
+
+/// `ENAMETOOLONG`, for which the kernel crate has no name before 7.3.
+pub(crate) fn name_too_long() -> Error {
+    #[cfg(KERNEL_BEFORE_7_3)]
+    return Error::from_errno(-(bindings::ENAMETOOLONG as kernel::ffi::c_int));
+    #[cfg(not(KERNEL_BEFORE_7_3))]
+    return ENAMETOOLONG;
+}
+
+/// The kernel crate's macro wants the crate's own `THIS_MODULE` in scope.
+#[cfg(KERNEL_BEFORE_7_3)]
+macro_rules! configfs_attrs {
+    ($($attributes:tt)*) => {{
+        use crate::THIS_MODULE;
+        ::kernel::configfs_attrs! { $($attributes)* }
+    }};
+}
+#[cfg(KERNEL_BEFORE_7_3)]
+pub(crate) use configfs_attrs;
+
+#[cfg(not(KERNEL_BEFORE_7_3))]
+pub(crate) use kernel::configfs_attrs;

@@ -14,6 +14,7 @@ use crate::{
         Leaves,
         PowerCut, //
     },
+    compat,
     medium::Kept,
     power::{
         Powered,
@@ -67,7 +68,7 @@ const MAX_NAME_LEN: usize = 31;
 /// The one mode that null_blk still has: blk-mq.
 const QUEUE_MODE_MQ: i64 = 2;
 
-/// The subsystem `rnullblk`. It has no data of its own.
+/// The subsystem `rnullblk`. It has no data of its own, and must have none: before 7.3 the kernel crate does not find it.
 pub(crate) struct Root;
 
 /// The subsystem as it is registered. Dropping it removes it; there are no descriptions any more then, because
@@ -86,7 +87,7 @@ pub(crate) fn register() -> Result<Option<Registered>> {
         );
         return Ok(None);
     }
-    let root_attributes = kernel::configfs_attrs! {
+    let root_attributes = compat::configfs_attrs! {
         container: Subsystem<Root>,
         data: Root,
         child: Description,
@@ -125,7 +126,7 @@ impl GroupOperations for Root {
     fn make_group(&self, name: &CStr) -> Result<impl PinInit<Group<Description>, Error>> {
         registry::check_privilege()?;
         if name.to_bytes().len() > MAX_NAME_LEN {
-            return Err(ENAMETOOLONG);
+            return Err(compat::name_too_long());
         }
         if registry::is_made_at_load(name) {
             return Err(EEXIST);
@@ -363,7 +364,7 @@ fn write(
     let mut line = Formatter::new(page);
     f(&mut line)
         .and_then(|()| line.write_str("\n"))
-        .map_err(|_| ENOBUFS)?;
+        .map_err(|_| EMSGSIZE)?;
     Ok(line.bytes_written())
 }
 

@@ -183,11 +183,11 @@ macro_rules! module_params {
             const PARM: &str =
                 concat!("parm=", stringify!($name), ":", $doc, ". Default: ", $default, "\0");
             #[link_section = ".modinfo"]
-            #[used]
+            #[used(compiler)]
             static MODINFO: [u8; PARM.len()] = $crate::params::modinfo(PARM);
 
             #[link_section = "__param"]
-            #[used]
+            #[used(compiler)]
             static KERNEL_PARAM: ::kernel::module_param::KernelParam =
                 ::kernel::module_param::KernelParam::new(::kernel::bindings::kernel_param {
                     name: ::kernel::str::as_char_ptr_in_const_context(

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 use crate::{
+    compat,
     configfs::Description,
     device::{
         self,
@@ -107,7 +108,7 @@ macro_rules! settings {
 
         /// The attributes of a device below configfs: its settings, and a few of its own.
         pub(crate) fn attributes() -> &'static ItemType<Group<Description>, Description> {
-            kernel::configfs_attrs! {
+            compat::configfs_attrs! {
                 container: Group<Description>,
                 data: Description,
                 attributes: [

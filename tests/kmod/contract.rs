@@ -425,7 +425,7 @@ impl kernel::Module for ContractModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let plain = QueueLimits::new().logical_block_size(4096)?;
         if disk(c"a_name_that_is_longer_than_31_bytes", QueueLimits::new()).err() != Some(EINVAL) {
-            return Err(EPROTO);
+            return Err(EDOM);
         }
         let disks = [
             disk(c"rblkcontract", plain)?,
