@@ -2,6 +2,8 @@
 # What a person types. What is compiled stands in Kbuild; how things are done, in scripts/.
 #
 #   KDIR=DIR       build for this kernel tree (with LLVM=1 and the like, if it was built so)
+#   KERNEL=NAME    build, boot, test this one: trixie-backports, forky, or a kernel of Debian's as uname -r names it
+#   FLAVOUR=NAME   of the suite's kernels this one: cloud-amd64, amd64, rt-amd64
 #   T=NAME,NAME    only these tests or figures
 #   MINUTES=N      how long soak takes
 #   SEED=N         what tests do by chance, as in the run that printed this
@@ -13,7 +15,7 @@
 PREFIX ?= /usr/local
 .PHONY: rnullblk.ko tools install uninstall demo shell test test-debug soak nightly bench bench-compare check load unload clean distclean help
 
-rnullblk.ko: ## build the module: for KDIR, for the running kernel, or for Debian's stock kernel
+rnullblk.ko: ## build the module: for KDIR, for KERNEL, for the running kernel, or for Debian's stock kernel
 	+@scripts/build-module.sh
 
 demo: ## boot a stock Debian kernel in QEMU and show an ext4 file system on /dev/rblk0
@@ -22,7 +24,7 @@ demo: ## boot a stock Debian kernel in QEMU and show an ext4 file system on /dev
 shell: ## the same machine with the module loaded and a root prompt
 	@scripts/shell.sh $(ARGS)
 
-test: ## boot it and run tests/ (T=name,name: only these)
+test: ## boot it and run tests/ (T=name,name: only these; T=quick: four minutes of them)
 	@scripts/test.sh $(T)
 
 test-debug: ## tests/ on a kernel with KASAN, lockdep and the like, and tests/debug/ (T=all: also the long ones)

@@ -10,5 +10,5 @@ for file in "$@"; do
 done
 become_root "$@"
 use_cache
-script setup.sh
-cat "$@" | script in-builder.sh "$KERNEL_TREE" /module/tests/bench/compare.py
+script setup.sh tools
+cat "$@" | in_tools /module/tests/bench/compare.py

@@ -52,7 +52,7 @@ done
 status=0
 accelerator=${VM_ACCEL:-$("$SCRIPTS/accel.sh")}
 host=$(sha256sum /etc/machine-id 2>/dev/null || true)
-cat "$results"/*/figures | script in-builder.sh "$KERNEL_TREE" python3 /module/tests/bench/report.py /module/build/bench \
+cat "$results"/*/figures | in_tools python3 /module/tests/bench/report.py /module/build/bench \
     "kernel=$(cat "$KERNEL_TREE/release")" "compilers=$(compilers)" "emulator=$("$SCRIPTS/qemu.sh" --version | head -n 1)" \
     "exact=instructions, by QEMU -icount shift=0 on one CPU" "accelerator=${accelerator%%,*}" "host=${host:0:8}" "kinds=$kinds" \
     "host_cpu_model=$(sed -n '/^model name/ { s/.*: //; p; q }' /proc/cpuinfo)" "date=$(date -u +%F)" |

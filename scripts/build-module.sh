@@ -1,30 +1,37 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# build-module.sh [vm]: builds rnullblk.ko in this tree. For the kernel in KDIR if given, else for
-# the running kernel if its build tree has Rust metadata, else, and always with "vm", for the
-# stock Debian kernel of the virtual machine. RNULLBLK_TESTS=m: the tests' own modules too.
+# build-module.sh [vm]: builds rnullblk.ko in this tree. For the kernel tree in KDIR if given; else for KERNEL if given
+# (see kernels.sh); else for the running kernel, if its build tree has Rust metadata or if it is a kernel of Debian's
+# with Rust; else, and with "vm" unless KERNEL says otherwise, for the stock Debian kernel of the virtual machine.
+# RNULLBLK_TESTS=m: the tests' own modules too.
 . "$(dirname "$0")/lib.sh"
-. "$SCRIPTS/kernels.sh"
 
-running=/lib/modules/$(uname -r)/build
-if [ "${1-}" != vm ]; then
-    if [ -z "${KDIR-}" ] && [ -e "$running/rust/libkernel.rmeta" ]; then
-        KDIR=$running
-    fi
-    if [ -n "${KDIR-}" ]; then
-        [ -e "$KDIR/Makefile" ] || die "KDIR=$KDIR is not a kernel build tree"
-        [ -e "$KDIR/rust/libkernel.rmeta" ] ||
-            die "KDIR=$KDIR has no Rust metadata: it needs CONFIG_RUST=y and 'make prepare modules_prepare'"
-        say "building for $KDIR"
-        built_for=$(realpath "$KDIR")
+running=$(uname -r)
+if [ "${1-}" = vm ]; then
+    KDIR=
+elif [ -z "${KDIR-}${KERNEL-}${FLAVOUR-}" ]; then
+    if [ -e "/lib/modules/$running/build/rust/libkernel.rmeta" ]; then
+        KDIR=/lib/modules/$running/build
+    elif grep -qsx CONFIG_RUST=y "/boot/config-$running" && expr "$running" : '.*+deb[0-9]*-' >/dev/null; then
+        export KERNEL="$running"
     fi
 fi
+. "$SCRIPTS/kernels.sh"
 
-if [ -z "${built_for-}" ]; then
+if [ -n "${KDIR-}" ]; then
+    [ -e "$KDIR/Makefile" ] || die "KDIR=$KDIR is not a kernel build tree"
+    say "building for $KDIR"
+    built_for=$(realpath "$KDIR")
+else
     become_root "$@"
     use_cache
     script setup.sh
-    say "building for kernel $(cat "$KERNEL_TREE/release")"
+    release=$(cat "$KERNEL_TREE/release")
+    if [ $# -gt 0 ] || [ "$release" = "$running" ]; then
+        say "building for kernel $release"
+    else
+        say "building for kernel $release; this machine runs another one, $running"
+    fi
     built_for=$KERNEL_TREE
 fi
 

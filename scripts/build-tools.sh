@@ -17,11 +17,9 @@ is_cargo_new_enough() {
 }
 
 # It needs nothing of a kernel, so it is the same for all of them.
-in_builder() (
-    export FLAVOUR="$STOCK_FLAVOUR"
-    script in-builder.sh "$STOCK_TREE" \
-        setpriv --reuid="$OWNER_UID" --regid="$OWNER_GID" --clear-groups --pdeathsig TERM "$@"
-)
+in_builder() {
+    in_tools setpriv --reuid="$OWNER_UID" --regid="$OWNER_GID" --clear-groups --pdeathsig TERM "$@"
+}
 
 # put PROGRAM COMMAND...: everything that a user gets; COMMAND runs the program where it was built.
 put() {
@@ -46,7 +44,7 @@ else
     }
     become_root "$@"
     use_cache
-    script setup.sh
+    script setup.sh tools
     say "building rblkctl with Debian's crates"
     chown "$OWNER_UID:$OWNER_GID" "$TOP/build" "$built"
     in_builder /module/tools/debian-cargo.sh build --release --target-dir /module/build/tools/vm-target

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # in-builder.sh KERNEL_TREE COMMAND...: runs a command in the root with the kernel's compiler, with the kernel
-# tree as /kernel and this tree as /module. The mounts are its own and vanish with it.
+# tree, if one is named, as /kernel and this tree as /module. The mounts are its own and vanish with it.
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
@@ -15,7 +15,7 @@ exec unshare --mount sh -euc '
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount -t tmpfs tmpfs "$root/tmp"
-    mount --bind "$kernel" "$root/kernel"
+    [ -z "$kernel" ] || mount --bind "$kernel" "$root/kernel"
     mount --bind "$module" "$root/module"
     for file in /etc/resolv.conf /etc/hosts; do
         [ -e "$file" ] || continue

@@ -14,7 +14,7 @@ if $b grep -q rnullblk.probe /proc/cmdline; then
     $b poweroff -f
 fi
 
-$b insmod /virtio_blk.ko
+while read -r module; do $b insmod "/modules/$module"; done </modules/order
 $b mount -t ext4 -o noatime,noinit_itable /dev/vda /root
 $b mount -t ext4 -o ro /dev/vdb /root/usr/lib/modules
 $b mkdir -p /root/payload

@@ -26,6 +26,8 @@ rust_symbols_here() {
     sed -nE 's/^EXPORT_SYMBOL_RUST_GPL\((_R\w+)\);/\1/p' "$build"/rust/exports_*_generated.h | sort -u
 }
 
+grep -qx CONFIG_RUST=y "$tree/config.stock" || die "kernel $release was built without CONFIG_RUST"
+
 say "proof: compilers"
 same rustc "$(stock_option CONFIG_RUSTC_VERSION_TEXT)" "$(rustc --version)"
 same "C compiler" "$(stock_option CONFIG_CC_VERSION_TEXT)" "$("$CC" --version | head -n 1)"
@@ -44,7 +46,7 @@ rust_symbols_stock >"$tree/symbols.stock"
 rust_symbols_here >"$tree/symbols.here"
 count=$(wc -l <"$tree/symbols.stock")
 differing=$(comm -3 "$tree/symbols.stock" "$tree/symbols.here" | wc -l)
-[ "$count" -gt 0 ] || die "kernel $release exports no Rust symbol: it was built without CONFIG_RUST"
+[ "$count" -gt 0 ] || die "kernel $release exports no Rust symbol"
 [ "$differing" -eq 0 ] ||
     die "$differing Rust symbols differ between kernel $release and its rebuilt metadata, so no module built here would load"
 say "proof: $count of $count Rust symbols equal"

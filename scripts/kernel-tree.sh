@@ -10,17 +10,22 @@
 in_builder() { "$SCRIPTS/in-builder.sh" "$tree" "$@"; }
 
 package_field() { # package_field PACKAGE FIELD
-    in_builder apt-cache -o "APT::Default-Release=$KERNEL" show --no-all-versions "$1" |
+    in_builder apt-cache -o "APT::Default-Release=$KERNEL_SUITE" show --no-all-versions "$1" |
         sed -n "s/^$2: //p"
 }
 
 # Nothing is pinned: a suite moves, so ask apt for what it offers today.
 choose_kernel() {
     in_builder apt-get -q update
-    version=$(package_field "linux-image-$FLAVOUR" Version)
-    release=$(package_field "linux-image-$FLAVOUR" Depends |
-        sed -nE 's/.*linux-image-([0-9][^ ,]*).*/\1/p')
+    release=${RELEASE:-$(package_field "linux-image-$FLAVOUR" Depends |
+        sed -nE 's/.*linux-image-([0-9][^ ,]*).*/\1/p')}
     [ -n "$release" ] || die "$KERNEL has no package linux-image-$FLAVOUR"
+    oldest=$(sed -n 's/^oldest_kernel := //p' "$TOP/Kbuild")
+    printf '%s\n' "$oldest" "$release" | sort -C -V ||
+        die "rnullblk needs Linux $oldest or newer, and this is $release"
+    version=$(package_field "linux-headers-$release" Version)
+    [ -n "$version" ] ||
+        die "$KERNEL_SUITE does not have kernel $release, or no longer: upgrade to $(package_field "linux-image-$FLAVOUR" Version), and boot that"
     source=linux-source-$(echo "$release" | cut -d . -f 1,2)
     say "kernel $release, package version $version"
     echo "$release" >"$tree/release"
@@ -70,6 +75,6 @@ case ${1-} in
 *)
     become_root "$@"
     use_cache
-    build_once "$KERNEL_TREE" "kernel tree ($KERNEL, $FLAVOUR)" "$0" --into
+    build_once "$KERNEL_TREE" "kernel tree (${RELEASE:-$KERNEL, $FLAVOUR})" "$0" --into
     ;;
 esac

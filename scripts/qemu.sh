@@ -13,4 +13,4 @@ exec unshare --mount sh -euc '
     mount --rbind /dev "$root/dev"
     mount --rbind / "$root/host"
     exec chroot "$root" env -i PATH=/usr/bin:/bin LC_ALL=C.UTF-8 TMPDIR="/host$tmpdir" qemu-system-x86_64 "$@"
-' sh "$BUILDER" "$(realpath "${TMPDIR:-/tmp}")" "$@"
+' sh "$TOOLS_ROOT" "$(realpath "${TMPDIR:-/tmp}")" "$@"
