@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# check.sh: rustfmt, clippy as the kernel's Makefile configures it, what the I/O path calls, clippy and the tests
-# of rblkctl, shellcheck, and that each file names its licence. Any warning fails.
+# check.sh: rustfmt, clippy as the kernel's Makefile configures it, what the I/O path calls, which kernels Kbuild takes,
+# clippy and the tests of rblkctl, shellcheck, and that each file names its licence. Any warning fails.
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
-[ "$FLAVOUR" != debug ] || die "make check looks at what is compiled for a stock kernel: leave FLAVOUR=debug out"
+[ "$COMPILER_ROOT" = "$TOOLS_ROOT" ] ||
+    die "make check has its tools from the builder root of $TOOLS_SUITE: leave KERNEL=$KERNEL, FLAVOUR=$FLAVOUR out"
 become_root "$@"
 use_cache
 script setup.sh
@@ -28,9 +29,10 @@ check_clippy() {
         [ -e rnullblk.ko ] && ! grep -q 'warning[:[]' /tmp/output"
 }
 
-check_hot_path() {
-    in_copy "make -j$(nproc) -C /kernel/build CC=$CC HOSTCC=$CC M=/tmp/tree modules
-        scripts/hot-path.sh rnullblk_rust.o"
+check_module() {
+    in_copy "make -j$(nproc) KDIR=/kernel/build CC=$CC HOSTCC=$CC
+        scripts/hot-path.sh rnullblk_rust.o
+        scripts/kernel-gates.sh /kernel/src /kernel/build CC=$CC HOSTCC=$CC"
 }
 
 check_tools() {
@@ -48,7 +50,7 @@ check_licence() {
 
 mkdir -p "$CACHE/log"
 failed=
-for check in rustfmt clippy hot_path tools shellcheck licence; do
+for check in rustfmt clippy module tools shellcheck licence; do
     log=$CACHE/log/check-$check
     if "check_$check" >"$log"; then
         say "check $check: passed"
