@@ -421,6 +421,19 @@ pub(crate) struct ContractModule {
     _shown: Pin<KBox<debugfs::Scope<[GenDisk<Contract>; 2]>>>,
 }
 
+/// A function and no closure, as the names of functions made of this one are as long as the kernel's tools take them.
+fn show<'data>(disks: &'data [GenDisk<Contract>; 2], dir: &debugfs::ScopedDir<'data, '_>) {
+    dir.read_callback_file(c"requeues", disks, &|[disk, _], f| {
+        writeln!(f, "{}", disk.data().requeues.load(Relaxed))
+    });
+    dir.read_callback_file(c"halved_depth", disks, &|_, f| {
+        show_halved_depth(f).map_err(|_| fmt::Error)
+    });
+    dir.read_callback_file(c"refused_limits", disks, &|_, f| {
+        writeln!(f, "{}", refused_limits().map_err(|_| fmt::Error)?)
+    });
+}
+
 impl kernel::Module for ContractModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let plain = QueueLimits::new().logical_block_size(4096)?;
@@ -432,17 +445,7 @@ impl kernel::Module for ContractModule {
             disk(c"rblklimits", unusual_limits()?)?,
         ];
         let debugfs = debugfs::Dir::new(c"rblk_contract");
-        let shown = debugfs.scope(disks, c"shown", |disks, dir| {
-            dir.read_callback_file(c"requeues", disks, &|[disk, _], f| {
-                writeln!(f, "{}", disk.data().requeues.load(Relaxed))
-            });
-            dir.read_callback_file(c"halved_depth", disks, &|_, f| {
-                show_halved_depth(f).map_err(|_| fmt::Error)
-            });
-            dir.read_callback_file(c"refused_limits", disks, &|_, f| {
-                writeln!(f, "{}", refused_limits().map_err(|_| fmt::Error)?)
-            });
-        });
+        let shown = debugfs.scope(disks, c"shown", show);
         Ok(Self {
             _shown: KBox::pin_init(shown, GFP_KERNEL)?,
         })
