@@ -42,6 +42,7 @@ mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
 [ -d /sys/kernel/config ] || modprobe configfs
 mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
 
+AT_END=
 cleanup() {
     status=$?
     trap - EXIT
@@ -50,6 +51,7 @@ cleanup() {
         while read -r mounted; do
             umount "$mounted" || status=1
         done
+    [ -z "$AT_END" ] || $AT_END || status=1
     unload || status=1
     rm -rf --one-file-system "$WORK"
     exit "$status"
@@ -57,6 +59,10 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
+
+# at_end COMMAND: to be called wherever the script stops, between unmounting and unloading; for what lies on top of the
+# devices.
+at_end() { AT_END=$1; }
 
 # plan N: there will be N results.
 plan() {
@@ -266,6 +272,49 @@ verified_io_until_done() { # verified_io_until_done FIO-OPTION...
 
 # writes_go_on [BEFORE]: there were more of them.
 writes_go_on() { [ "$(counter writes)" -gt "${1:-0}" ]; }
+
+# verified_io NODE [FIO-OPTION...]: two jobs write 16 MiB at random and verify them once.
+verified_io() {
+    verified_node=$1
+    shift
+    fio --name=verified --filename="$verified_node" --direct=1 --ioengine=libaio --iodepth=16 --numjobs=2 \
+        --offset_increment=8m --size=8m --rw=randwrite --bs=4k --number_ios=1000 --randseed="$seed" \
+        --verify=crc32c --verify_fatal=1 --verify_backlog=64 "$@" >"$WORK/fio.log" 2>&1 || {
+        cat "$WORK/fio.log"
+        return 1
+    }
+}
+
+# while_io NODE COMMAND [ARGUMENT...]: COMMAND, while verified_io goes on; none of it fails.
+while_io() {
+    while_node=$1
+    shift
+    rm -f "$WORK/done"
+    (
+        passes=0
+        until [ -e "$WORK/done" ]; do
+            verified_io "$while_node"
+            passes=$((passes + 1))
+        done
+        echo "$passes passes of verified I/O"
+    ) &
+    while_pid=$!
+    trap 'touch "$WORK/done"; wait "$while_pid"' EXIT # of this check
+    while_before=$(sectors_written "$while_node")
+    wait_for 20 has_written_more "$while_node" "$while_before"
+    "$@"
+    while_before=$(sectors_written "$while_node")
+    wait_for 20 has_written_more "$while_node" "$while_before"
+    touch "$WORK/done"
+    wait "$while_pid"
+    trap - EXIT
+}
+
+sectors_written() { awk '{ print $7 }' "/sys/dev/block/$(lsblk -dno MAJ:MIN "$1" | tr -d ' ')/stat"; } # sectors_written NODE
+has_written_more() { [ "$(sectors_written "$1")" -gt "$2" ]; } # has_written_more NODE BEFORE
+
+# sum_of NODE: a checksum of all that a device has, read from itself
+sum_of() { dd if="$1" bs=1M iflag=direct status=none | sha256sum; }
 
 # counter NAME [QUEUE [DEVICE]]: a number of rblk0's table of counters, of one hardware queue or over all.
 counter() {
