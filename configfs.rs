@@ -15,6 +15,7 @@ use crate::{
         PowerCut, //
     },
     compat,
+    device::RamDisk,
     medium::Kept,
     power::{
         Powered,
@@ -33,7 +34,8 @@ use crate::{
         POWER,
         POWER_CUT,
         QUEUE_MODE,
-        SETTINGS, //
+        SETTINGS,
+        SHARE_STORE, //
     },
     values::Allowed,
 };
@@ -150,6 +152,8 @@ pub(crate) struct Description {
 struct State {
     kept: Arc<Kept>,
     settings: Settings,
+    /// The device whose store this one has, too; empty: it has its own.
+    share_store: CString,
     powered: Option<Powered>,
     last_cut: Option<PowerCut>,
 }
@@ -162,6 +166,7 @@ impl Description {
             state <- new_mutex!(State {
                 kept,
                 settings: Settings::from_parameters(),
+                share_store: CString::try_from(c"")?,
                 powered: None,
                 last_cut: None,
             }),
@@ -178,11 +183,25 @@ impl Description {
             return Ok(());
         }
         let name = CString::try_from(&*self.name)?;
-        state
-            .settings
-            .check_memory(Some(&name), 1, Some(&state.kept))?;
+        let mut settings = state.settings.clone();
+        let borrowed = match state.share_store.is_empty() {
+            true => None,
+            false => {
+                settings.check_shared(&name, None)?;
+                Some(self.with_other(&state.share_store, RamDisk::share_store)?)
+            }
+        };
+        match &borrowed {
+            Some(store) => settings.take_size(u64::try_from(store.mib())?),
+            None => {
+                if state.kept.is_shared() && settings.is_memory_backed() {
+                    settings.check_shared(&name, Some(state.kept.mib()))?;
+                }
+                settings.check_memory(Some(&name), 1, Some(&state.kept))?;
+            }
+        }
         let index = Index::take()?;
-        let prepared = Prepared::new(name, &state.settings, &state.kept, index)?;
+        let prepared = Prepared::new(name, &settings, &state.kept, index, borrowed)?;
         state.powered = Some(prepared.add()?);
         Ok(())
     }
@@ -201,6 +220,45 @@ impl Description {
         state.powered.as_ref().ok_or(ENODEV)?.disk().cut_power(cut);
         state.power_off();
         state.last_cut = Some(cut);
+        Ok(())
+    }
+
+    /// Calls `f` with the disk of another device.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if there is none whose power is on, `EINVAL` for the device itself, and what `f` returns; with a line
+    /// in the log.
+    fn with_other<R>(&self, other: &CStr, f: impl FnOnce(&RamDisk) -> Result<R>) -> Result<R> {
+        let found = match *other == *self.name {
+            true => Err(EINVAL),
+            false => registry::with_disk(other, f),
+        };
+        found.inspect_err(|error| {
+            if [ENODEV, EINVAL].contains(error) {
+                settings::log_refused(
+                    Some(&self.name),
+                    c"share_store",
+                    &other,
+                    fmt!(
+                        "nothing, or the name of another device whose power is on, with memory and \
+                         without cache_size"
+                    ),
+                );
+            }
+        })
+    }
+
+    /// Takes the name of the device whose store this one is to have.
+    fn set_share_store(&self, text: &CStr) -> Result {
+        let mut state = self.state.lock();
+        if state.powered.is_some() {
+            return Err(EBUSY);
+        }
+        if !text.is_empty() {
+            self.with_other(text, RamDisk::can_share)?;
+        }
+        state.share_store = CString::try_from(text)?;
         Ok(())
     }
 
@@ -314,6 +372,10 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
                 Some(cut) => write(page, |f| f.write_fmt(fmt!("{cut}"))),
                 None => Ok(0),
             },
+            SHARE_STORE => write(page, |f| {
+                let other = &*state.share_store;
+                f.write_fmt(fmt!("{other}"))
+            }),
             _ => {
                 let number = usize::try_from(NUMBER)?;
                 let setting = SETTINGS.get(number).ok_or(ENOENT)?;
@@ -342,6 +404,7 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
             INDEX => Err(EPERM),
             BADBLOCKS => description.change_bad_blocks(text),
             POWER_CUT => description.cut_power(text),
+            SHARE_STORE => description.set_share_store(text),
             QUEUE_MODE => {
                 parse(c"queue_mode", Allowed::Range(QUEUE_MODE_MQ, QUEUE_MODE_MQ)).map(|_| ())
             }

@@ -27,11 +27,12 @@ use kernel::{
     debugfs,
     fmt,
     prelude::*,
+    sync::Arc,
     uaccess::UserSliceReader, //
 };
 
-/// A RAM disk with its directory. Dropping it first removes the directory, then the disk.
-pub(crate) type ShownRamDisk = Pin<KBox<debugfs::Scope<RamDisk>>>;
+/// A RAM disk with its directory. Dropping the last of it first removes the directory, then the disk.
+pub(crate) type ShownRamDisk = Arc<debugfs::Scope<RamDisk>>;
 
 /// Makes the directory `name` for `disk` in `parent`.
 ///
@@ -87,7 +88,7 @@ pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<
             Ok(())
         });
     });
-    KBox::pin_init(scope, GFP_KERNEL)
+    Arc::pin_init(scope, GFP_KERNEL)
 }
 
 fn show_queues(disk: &RamDisk, f: &mut fmt::Formatter<'_>) -> fmt::Result {

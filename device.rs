@@ -726,7 +726,8 @@ pub(crate) struct NewRamDisk {
 }
 
 impl NewRamDisk {
-    /// Makes the RAM disk `name` with the queues of `tagset` and the data that is in `kept`.
+    /// Makes the RAM disk `name` with the queues of `tagset` and the data that is in `kept`, or with the `borrowed`
+    /// store of another one.
     ///
     /// # Errors
     ///
@@ -737,8 +738,9 @@ impl NewRamDisk {
         config: &Config,
         tagset: Arc<TagSet<RamDiskOperations>>,
         kept: Arc<Kept>,
+        borrowed: Option<RamStore>,
     ) -> Result<Self> {
-        let medium = Medium::new(config, &kept)?;
+        let medium = Medium::new(config, &kept, borrowed)?;
         let options = DiskOptions {
             name,
             capacity_sectors: medium.capacity_sectors(),
@@ -801,9 +803,9 @@ impl RamDisk {
     /// # Errors
     ///
     /// `EBUSY` for a smaller size while somebody has the disk open, unless it `is_forced`; `ERANGE` for a size that no
-    /// disk can have, `ENOMEM` for more than there is memory, all with a line in the log. `EBUSY` if another task
-    /// changes the size meanwhile, `ENOMEM`, `EINTR` if this task is to end, `ENODEV` after the device was pulled
-    /// out.
+    /// disk can have, `ENOMEM` for more than there is memory, `EBUSY` for another size while another disk shares the
+    /// store, all with a line in the log. `EBUSY` if another task changes the size meanwhile, `ENOMEM`, `EINTR` if this
+    /// task is to end, `ENODEV` after the device was pulled out.
     pub(crate) fn resize(&self, size_mib: u64, is_forced: bool) -> Result {
         let device = self.disk.data();
         if device.is_gone() {
@@ -848,6 +850,12 @@ impl RamDisk {
         if device.is_gone() {
             return Err(ENODEV);
         }
+        if size_mib != now_mib && frozen.steady().is_shared() {
+            return Err(refuse(
+                fmt!("{now_mib} while another device shares the store"),
+                EBUSY,
+            ));
+        }
         let capacity_sectors = size_mib * SECTORS_PER_MIB;
         frozen.steady().resize(now_mib, size_mib, change.as_mut())?;
         let _changing = frozen.thaw();
@@ -859,6 +867,32 @@ impl RamDisk {
         }
         drop(closed);
         Ok(())
+    }
+
+    /// Whether another disk can have the same store.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no memory, or a cache: when the power goes that puts back what was there before, and would
+    /// not know what another disk wrote. `ENODEV` after the device was pulled out.
+    pub(crate) fn can_share(&self) -> Result {
+        let device = self.disk.data();
+        match device.memory_backed && device.cache_mib == 0 {
+            _ if device.is_gone() => Err(ENODEV),
+            true => Ok(()),
+            false => Err(EINVAL),
+        }
+    }
+
+    /// Another store with the same memory, for another disk. What is in flight is waited for.
+    ///
+    /// # Errors
+    ///
+    /// As [`RamDisk::can_share`]; `ENOMEM`.
+    pub(crate) fn share_store(&self) -> Result<RamStore> {
+        let mut frozen = self.disk.freeze();
+        self.can_share()?;
+        frozen.steady().share_store()
     }
 
     /// The logical block size in bytes.

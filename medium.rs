@@ -64,6 +64,11 @@ impl Kept {
         drop(store);
     }
 
+    /// Whether what it has is also that of a disk whose power is on.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.store.lock().as_ref().is_some_and(RamStore::is_shared)
+    }
+
     /// How much memory it has.
     pub(crate) fn mib(&self) -> u64 {
         // CAST: `u64` is as wide as `usize`.
@@ -79,6 +84,8 @@ pub(crate) struct Medium {
     discard: bool,
     /// `None` if the disk is not backed by memory: it completes requests and moves no data.
     store: Option<RamStore>,
+    /// The store is another disk's as well, and that one keeps it.
+    is_borrowed: bool,
     /// What was kept and is not needed: but only when all has been made it can go.
     unused: Option<RamStore>,
     /// `None` if what is written is durable at once.
@@ -125,8 +132,13 @@ fn make_cache(cache_mib: u32, mib: usize, node: i32) -> Result<Option<Pin<KBox<W
 }
 
 impl Medium {
-    /// Makes the medium of a new disk, with the data that is in `kept`.
-    pub(crate) fn new(config: &Config, kept: &Arc<Kept>) -> Result<Self> {
+    /// Makes the medium of a new disk, with the data that is in `kept`, or with the store of another disk, which has the
+    /// same size.
+    pub(crate) fn new(
+        config: &Config,
+        kept: &Arc<Kept>,
+        borrowed: Option<RamStore>,
+    ) -> Result<Self> {
         let (mib, node) = (usize::try_from(config.size_mib)?, config.home_node);
         let mut medium = Self {
             capacity_sectors: config.size_mib * SECTORS_PER_MIB,
@@ -135,6 +147,7 @@ impl Medium {
             read_only: config.read_only,
             discard: config.discard,
             store: None,
+            is_borrowed: borrowed.is_some(),
             unused: None,
             cache: None,
             power_cut: PowerCut::CLEAN,
@@ -142,6 +155,10 @@ impl Medium {
         };
         // From here on whatever fails puts the store back, as it was.
         medium.store = kept.store.lock().take();
+        if borrowed.is_some() {
+            medium.unused = core::mem::replace(&mut medium.store, borrowed);
+            return Ok(medium);
+        }
         if !config.memory_backed {
             medium.unused = medium.store.take();
             return Ok(medium);
@@ -185,6 +202,20 @@ impl Medium {
     /// The capacity in sectors of 512 bytes.
     pub(crate) fn capacity_sectors(&self) -> u64 {
         self.capacity_sectors
+    }
+
+    /// Another store with the same memory, for another disk.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not backed by memory, `ENOMEM`.
+    pub(crate) fn share_store(&mut self) -> Result<RamStore> {
+        self.store.as_mut().ok_or(EINVAL)?.share()
+    }
+
+    /// Whether another disk has the same memory.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.store.as_ref().is_some_and(RamStore::is_shared)
     }
 
     /// Forbids or allows writing.
@@ -318,7 +349,8 @@ impl Medium {
         if let (Some(store), Some(cache)) = (&self.store, self.cache.take()) {
             cache.lose(store, self.power_cut, self.block_bytes);
         }
-        if let Some(store) = self.store.take().or(self.unused.take()) {
+        let store = self.store.take().filter(|_| !self.is_borrowed);
+        if let Some(store) = store.or(self.unused.take()) {
             *self.kept.store.lock() = Some(store);
         }
     }

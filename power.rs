@@ -15,9 +15,11 @@ use crate::{
         RamDiskOperations, //
     },
     medium::Kept,
+    ramstore::RamStore,
     registry::{
         self,
         Index,
+        Listed,
         SharedTagSet, //
     },
     settings::Settings,
@@ -40,13 +42,15 @@ pub(crate) struct Prepared {
 /// A RAM disk whose power is on. Dropping it turns the power off: the disk goes, and its data is kept.
 pub(crate) struct Powered {
     // Dropped from top to bottom.
+    _listed: Listed,
     disk: ShownRamDisk,
     _shared: Option<SharedTagSet>,
     index: Index,
 }
 
 impl Prepared {
-    /// Makes the disk `name` as the settings say, with the data that is kept.
+    /// Makes the disk `name` as the settings say, with the data that is kept, or with the `borrowed` store of another
+    /// one, whose size is the settings'.
     ///
     /// # Errors
     ///
@@ -56,6 +60,7 @@ impl Prepared {
         settings: &Settings,
         kept: &Arc<Kept>,
         index: Index,
+        borrowed: Option<RamStore>,
     ) -> Result<Self> {
         let make = || {
             let make_tag_set = || -> Result<Arc<TagSet<RamDiskOperations>>> {
@@ -70,7 +75,7 @@ impl Prepared {
                 Some(shared) => shared.tagset(),
                 None => make_tag_set()?,
             };
-            let disk = NewRamDisk::new(&name, &settings.config()?, tagset, kept.clone())?;
+            let disk = NewRamDisk::new(&name, &settings.config()?, tagset, kept.clone(), borrowed)?;
             Ok((disk, shared))
         };
         match make() {
@@ -91,11 +96,11 @@ impl Prepared {
     /// What [`NewRamDisk::add`] returns, with a line in the log.
     pub(crate) fn add(self) -> Result<Powered> {
         let name = &*self.name;
-        let added = self
-            .disk
-            .add()
-            .and_then(|disk| control::show(disk, name, &registry::debugfs()?));
-        let disk = added.map_err(|error| log_not_made(name, error))?;
+        let add = || {
+            let disk = control::show(self.disk.add()?, name, &registry::debugfs()?)?;
+            Ok((Listed::new(name, disk.clone())?, disk))
+        };
+        let (listed, disk) = add().map_err(|error| log_not_made(name, error))?;
         let tagset = disk.disk().tagset();
         pr_info!(
             "{}: {} MiB in blocks of {} bytes, {} hardware queues of depth {}\n",
@@ -106,6 +111,7 @@ impl Prepared {
             tagset.queue_depth(),
         );
         Ok(Powered {
+            _listed: listed,
             disk,
             _shared: self.shared,
             index: self.index,
@@ -115,7 +121,7 @@ impl Prepared {
 
 impl Drop for Powered {
     fn drop(&mut self) {
-        // Its directory goes first, and waits for whoever is just changing the disk.
+        // Its entry and its directory go first, and wait for whoever is just using or changing the disk.
         self.disk.hurry();
     }
 }

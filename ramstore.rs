@@ -2,9 +2,9 @@
 
 //! The memory that a RAM disk keeps its data in: bounds, copy in, copy out, zero.
 //!
-//! The store is shared with nobody but its device, yet several CPUs may copy to and from the same
-//! bytes at once, as they may on any disk: then any mix of the two is right. So the bytes are never
-//! seen as a Rust slice. They are moved by the kernel's own `memcpy` and `memset`, which are C:
+//! Several CPUs may copy to and from the same bytes at once, as they may on any disk: then any mix of the two is
+//! right. It makes no difference whether they come through two hardware queues of one device, or through two devices
+//! that share the store. So the bytes are never seen as a Rust slice. They are moved by the kernel's own `memcpy` and `memset`, which are C:
 //! to the compiler these are calls out of the language, so two of them at once are the kernel
 //! memory model's business and no data race in Rust.
 //!
@@ -15,7 +15,14 @@ use crate::{
     segment::Segment, //
 };
 use core::ptr::NonNull;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Acquire,
+        Arc,
+        Refcount, //
+    },
+};
 
 /// How much memory a new store can expect to get without pushing others out, in bytes.
 pub(crate) fn available_bytes() -> u64 {
@@ -39,7 +46,8 @@ const CHUNK_SHIFT: u32 = 20;
 ///
 /// # Invariants
 ///
-/// It points to `CHUNK_BYTES` initialised bytes from kmalloc or vmalloc that this value owns.
+/// It points to `CHUNK_BYTES` initialised bytes from kmalloc or vmalloc that this value owns, or that the chunks at its
+/// place in all stores which share them own together: of these only the last one is dropped.
 struct Chunk(NonNull<u8>);
 
 impl Chunk {
@@ -77,6 +85,8 @@ impl Drop for Chunk {
 /// keeps a pointer for each page of such a region: 0.2 % more memory. And it could not grow in its place.
 pub(crate) struct RamStore {
     chunks: KVVec<Chunk>,
+    /// The number of stores whose chunks these are, all of the same size; `None`: nobody else's ever.
+    sharers: Option<Arc<Refcount>>,
 }
 
 // SAFETY: The memory may be used from any thread.
@@ -107,7 +117,10 @@ impl RamStore {
             }
             chunks.push(Chunk::new(node)?, GFP_KERNEL)?;
         }
-        Ok(Self { chunks })
+        Ok(Self {
+            chunks,
+            sharers: None,
+        })
     }
 
     /// Allocates what a store needs to grow by `more_mib` to `mib` MiB. Errors as [`RamStore::new`].
@@ -122,10 +135,11 @@ impl RamStore {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the growth is not for a store of this size; then the store is as it was.
+    /// `EBUSY` if the growth is not for a store of this size, or the store is shared; then it is as it was.
     pub(crate) fn grow(&mut self, growth: &mut Growth) -> Result {
         let Growth { table, more } = growth;
-        if table.capacity() < self.chunks.len().saturating_add(more.chunks.len()) {
+        let mib = self.chunks.len().saturating_add(more.chunks.len());
+        if self.is_shared() || table.capacity() < mib {
             return Err(EBUSY);
         }
         for part in [&mut self.chunks, &mut more.chunks] {
@@ -145,6 +159,7 @@ impl RamStore {
     pub(crate) fn with_room(mib: usize) -> Result<Self> {
         Ok(Self {
             chunks: KVVec::with_capacity(mib, GFP_KERNEL)?,
+            sharers: None,
         })
     }
 
@@ -153,10 +168,11 @@ impl RamStore {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if `cut` has not the room; then the store is as it was.
+    /// `EBUSY` if `cut` has not the room, or the store is shared; then it is as it was.
     pub(crate) fn shrink(&mut self, mib: usize, cut: &mut Self) -> Result {
         let room = cut.chunks.capacity().saturating_sub(cut.chunks.len());
-        if room < self.chunks.len().saturating_sub(mib) {
+        let surplus = self.chunks.len().saturating_sub(mib);
+        if room < surplus || (surplus != 0 && self.is_shared()) {
             return Err(EBUSY);
         }
         while self.chunks.len() > mib {
@@ -166,6 +182,41 @@ impl RamStore {
             cut.chunks.push_within_capacity(chunk)?;
         }
         Ok(())
+    }
+
+    /// Another store with the same memory: what is written to one is read from the other. The memory is there as long
+    /// as one of them is, and none changes its size while there is another.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` for the table of chunks.
+    pub(crate) fn share(&mut self) -> Result<Self> {
+        let chunks = KVVec::with_capacity(self.chunks.len(), GFP_KERNEL)?;
+        let sharers = match &self.sharers {
+            Some(sharers) => sharers.clone(),
+            None => Arc::new(Refcount::new(1), GFP_KERNEL)?,
+        };
+        self.sharers = Some(sharers.clone());
+        // From here on neither store frees a chunk that the other one has.
+        sharers.inc();
+        let mut other = Self {
+            chunks,
+            sharers: Some(sharers),
+        };
+        for chunk in &self.chunks {
+            // INVARIANT: Both own it. There is room, so this does not fail.
+            other.chunks.push_within_capacity(Chunk(chunk.0))?;
+        }
+        Ok(other)
+    }
+
+    /// Whether there is another store with the same memory. A store that has the answer no keeps it: only
+    /// [`RamStore::share`] makes another.
+    pub(crate) fn is_shared(&self) -> bool {
+        // Acquire: what the others did to the memory is over.
+        self.sharers
+            .as_ref()
+            .is_some_and(|sharers| sharers.as_atomic().load(Acquire) != 1)
     }
 
     /// The size in MiB.
@@ -309,5 +360,17 @@ impl RamStore {
             position = position.wrapping_add(piece);
         }
         Ok(())
+    }
+}
+
+impl Drop for RamStore {
+    fn drop(&mut self) {
+        let Some(sharers) = &self.sharers else {
+            return;
+        };
+        if !sharers.dec_and_test() {
+            // The chunks are the others'.
+            self.chunks.drain_all().for_each(core::mem::forget);
+        }
     }
 }

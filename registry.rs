@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the devices of the module share: their numbers, a tag set for those that want one, the directory below
-//! debugfs. Devices come through the module's parameters and through configfs, and nothing but this is common to
+//! What the devices of the module share: their numbers, a tag set for those that want one, their names where one wants
+//! another's store, the directory below debugfs. Devices come through the module's parameters and through configfs, and nothing but this is common to
 //! these two.
 
 use crate::{
     bindings,
-    device::RamDiskOperations,
+    control::ShownRamDisk,
+    device::{
+        RamDisk,
+        RamDiskOperations, //
+    },
     tagset::TagSet, //
 };
 use kernel::{
     debugfs,
     id_pool::IdPool,
+    new_mutex,
     prelude::*,
+    str::CString,
     sync::{
         global_lock,
-        Arc, //
+        Arc,
+        Mutex, //
     },
 };
 
@@ -25,6 +32,8 @@ struct Registry {
     made_at_load: usize,
     /// With the number of those who use it.
     shared: Option<(Arc<TagSet<RamDiskOperations>>, usize)>,
+    /// The devices whose power is on.
+    listed: KVec<Arc<Entry>>,
     debugfs: debugfs::Dir,
 }
 
@@ -45,6 +54,7 @@ impl Opened {
             indices: IdPool::new(),
             made_at_load: 0,
             shared: None,
+            listed: KVec::new(),
             debugfs: debugfs::Dir::new(c"rnullblk"),
         });
         Self(())
@@ -178,4 +188,59 @@ impl Drop for SharedTagSet {
             };
         }
     }
+}
+
+/// A device that others find by its name.
+#[pin_data]
+struct Entry {
+    name: CString,
+    /// `None` when it is about to go.
+    #[pin]
+    disk: Mutex<Option<ShownRamDisk>>,
+}
+
+/// A device can be found by its name as long as this value is there. Drop it before the device.
+pub(crate) struct Listed(Arc<Entry>);
+
+impl Listed {
+    /// Lists the device `name`.
+    pub(crate) fn new(name: &CStr, disk: ShownRamDisk) -> Result<Self> {
+        let name = CString::try_from(name)?;
+        let init = try_pin_init!(Entry {
+            name,
+            disk <- new_mutex!(Some(disk)),
+        }? Error);
+        let entry = Arc::pin_init(init, GFP_KERNEL)?;
+        let mut guard = REGISTRY.lock();
+        let listed = &mut guard.as_mut().ok_or(ENODEV)?.listed;
+        listed.push(entry.clone(), GFP_KERNEL)?;
+        Ok(Self(entry))
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        if let Some(registry) = &mut *REGISTRY.lock() {
+            registry.listed.retain(|entry| !Arc::ptr_eq(entry, &self.0));
+        }
+        // Waits for whoever is just using it.
+        let disk = self.0.disk.lock().take();
+        drop(disk);
+    }
+}
+
+/// Calls `f` with the disk of that name, if its power is on; it stays so meanwhile. May sleep.
+///
+/// # Errors
+///
+/// `ENODEV` if there is none; what `f` returns.
+pub(crate) fn with_disk<R>(name: &CStr, f: impl FnOnce(&RamDisk) -> Result<R>) -> Result<R> {
+    let is_it = |entry: &&Arc<Entry>| *entry.name == *name;
+    let entry = match &*REGISTRY.lock() {
+        Some(registry) => registry.listed.iter().find(is_it).cloned(),
+        None => None,
+    };
+    let entry = entry.ok_or(ENODEV)?;
+    let disk = entry.disk.lock();
+    f(disk.as_ref().ok_or(ENODEV)?)
 }

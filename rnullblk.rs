@@ -86,7 +86,7 @@ fn make_devices() -> Result<KVec<Powered>> {
     for _ in 0..count {
         let index = Index::take()?;
         let name = CString::try_from_fmt(fmt!("rblk{}", index.number()))?;
-        let disk = Prepared::new(name, &settings, &Kept::new()?, index)?;
+        let disk = Prepared::new(name, &settings, &Kept::new()?, index, None)?;
         prepared.push(disk, GFP_KERNEL)?;
     }
     for disk in prepared {

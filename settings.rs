@@ -118,6 +118,7 @@ macro_rules! settings {
                     badblocks: 102,
                     queue_mode: 103,
                     power_cut: 104,
+                    share_store: 105,
                 ],
             }
         }
@@ -130,6 +131,7 @@ pub(crate) const INDEX: u64 = 101;
 pub(crate) const BADBLOCKS: u64 = 102;
 pub(crate) const QUEUE_MODE: u64 = 103;
 pub(crate) const POWER_CUT: u64 = 104;
+pub(crate) const SHARE_STORE: u64 = 105;
 
 /// Their names.
 pub(crate) const OTHER_ATTRIBUTES: &[&CStr] = &[
@@ -138,6 +140,7 @@ pub(crate) const OTHER_ATTRIBUTES: &[&CStr] = &[
     c"badblocks",
     c"queue_mode",
     c"power_cut",
+    c"share_store",
 ];
 
 const MAX_DEPTH: i64 = TagSetOptions::MAX_QUEUE_DEPTH as i64;
@@ -348,7 +351,7 @@ impl Settings {
         devices: u64,
         kept: Option<&Kept>,
     ) -> Result {
-        if !self.is_on(Key::memory_backed) {
+        if !self.is_memory_backed() {
             return Ok(());
         }
         let available_mib =
@@ -378,6 +381,40 @@ impl Settings {
             ),
         }
         Err(ENOMEM)
+    }
+
+    /// Checks what a disk has to be whose store is another one's, too: of `size_mib` if that is given, with memory,
+    /// and without a cache, which would put back what the other one has written over.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, with a line in the log.
+    pub(crate) fn check_shared(&self, name: &CStr, size_mib: Option<u64>) -> Result {
+        let size = self.unsigned(Key::size);
+        let wanted = [
+            (Key::size, size_mib.unwrap_or(size)),
+            (Key::memory_backed, 1),
+            (Key::cache_size, 0),
+        ];
+        for (key, wanted) in wanted {
+            let value = self.unsigned(key);
+            if value != wanted {
+                let setting = SETTINGS.get(key as usize).ok_or(ENOENT)?;
+                log_refused(
+                    Some(name),
+                    setting.name(),
+                    &value,
+                    fmt!("{wanted} while the store is shared"),
+                );
+                return Err(EINVAL);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the disk keeps data.
+    pub(crate) fn is_memory_backed(&self) -> bool {
+        self.is_on(Key::memory_backed)
     }
 
     /// How many hardware queues there shall be.
@@ -462,7 +499,7 @@ impl Settings {
             size_mib: self.unsigned(Key::size),
             block_size: u32::try_from(self.number(Key::blocksize))?,
             home_node: i32::try_from(self.number(Key::home_node))?,
-            memory_backed: self.is_on(Key::memory_backed),
+            memory_backed: self.is_memory_backed(),
             discard: self.is_on(Key::discard),
             write_zeroes: self.is_on(Key::write_zeroes),
             write_cache: self.is_on(Key::write_cache),

@@ -11,7 +11,7 @@ SWITCH="0 or 1"
 NUMBER="0 to 9223372036854775807"
 FAULT="interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
 after so many bytes, so often (-1: always)"
-OTHERS="power index badblocks queue_mode power_cut"
+OTHERS="power index badblocks queue_mode power_cut share_store"
 possible_cpus=$(getconf _NPROCESSORS_CONF)
 online_cpus=$(getconf _NPROCESSORS_ONLN)
 
@@ -73,6 +73,7 @@ has_defaults() {
     done
     has dut power 0
     has dut queue_mode 2
+    has dut share_store ''
 }
 
 # What the module was loaded with is what new descriptions begin with; and no device is needed for it.
@@ -383,7 +384,7 @@ others() {
 
 # Text that is far too long, and bytes that are no text.
 no_text() {
-    for name in size timeout_inject badblocks power power_cut; do
+    for name in size timeout_inject badblocks power power_cut share_store; do
         head -c 4000 /dev/zero | tr '\0' 9 >"$WORK/long"
         for file in "$WORK/long" /dev/zero; do
             fails_with "Invalid argument" dd if="$file" of="$CONFIG/dut/$name" bs=4000 count=1

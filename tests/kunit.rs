@@ -148,6 +148,32 @@ mod ramstore {
     }
 
     #[test]
+    fn a_shared_one_keeps_its_size_and_its_memory_until_it_is_alone() -> Result {
+        let mut store = RamStore::new(2, NO_NODE)?;
+        let mut other = store.share()?;
+        let third = other.share()?;
+        let mut bytes = pattern(4096)?;
+        write(&other, MIB - 2048, &mut bytes)?;
+        drop(other);
+        let mut found = [0; 4096];
+        read(&store, MIB - 2048, &mut found)?;
+        assert!(found[..] == bytes[..]);
+
+        assert!(store.is_shared() && third.is_shared());
+        let mut growth = RamStore::prepare_growth(1, 3, NO_NODE)?;
+        assert!(store.grow(&mut growth) == Err(EBUSY));
+        assert!(store.shrink(1, &mut RamStore::with_room(1)?) == Err(EBUSY));
+        assert!(store.shrink(2, &mut RamStore::with_room(0)?) == Ok(()));
+        drop(third);
+        assert!(!store.is_shared());
+        store.grow(&mut growth)?;
+        assert!(store.mib() == 3);
+        read(&store, MIB - 2048, &mut found)?;
+        assert!(found[..] == bytes[..]);
+        Ok(())
+    }
+
+    #[test]
     fn stores_are_copied_at_any_two_places() -> Result {
         let (from, to) = (RamStore::new(2, NO_NODE)?, RamStore::new(2, NO_NODE)?);
         let mut bytes = pattern(9000)?;

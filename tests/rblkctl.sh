@@ -36,6 +36,15 @@ created() {
         has fast "${pair%%=*}" "${pair#*=}"
     done
     [ "$(blockdev --getsize64 /dev/fast)" -eq $((64 << 20)) ]
+    says "share_store" rblkctl create second share_store=nobody
+    rblkctl create second share_store=fast
+    [ "$(blockdev --getsize64 /dev/second)" -eq $((64 << 20)) ]
+    [ "$(rblkctl show second --json | jq -r .share_store)" = fast ]
+    says "while another device shares the store" rblkctl set fast size=128M
+    rblkctl off second
+    rblkctl set second share_store=
+    has second share_store ''
+    rblkctl remove second
 }
 
 # rblk0 was made at load, so the first free name is rblk1.

@@ -6,6 +6,7 @@
 plan 6
 
 README=$TESTS/../README.md
+OTHERS="power index badblocks queue_mode power_cut share_store"
 
 # rows: NAME;DEFAULT;ALLOWED;LIVE;MEANING of each setting in the README
 rows() {
@@ -18,9 +19,10 @@ column() { rows | cut -d ';' -f "$1"; }
 
 # The attributes that are no settings have a table of their own.
 all_names() {
-    { column 1 | grep -vx nr_devices && printf '%s\n' power index badblocks queue_mode power_cut; } | sort >"$WORK/in-readme"
+    # shellcheck disable=SC2086 # a list
+    { column 1 | grep -vx nr_devices && printf '%s\n' $OTHERS; } | sort >"$WORK/in-readme"
     tr ',' '\n' <"$CONFIG/features" | sort | diff "$WORK/in-readme" -
-    for name in power index badblocks queue_mode power_cut; do
+    for name in $OTHERS; do
         grep -q "^| \`$name\` |" "$README"
     done
 }

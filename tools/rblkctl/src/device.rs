@@ -314,16 +314,18 @@ impl Device<'_> {
     ) -> Error {
         let name = &self.name;
         let is_on = || self.state().is_ok_and(|state| state != State::Off);
+        let shares = |reason: &str| reason.contains("shares the store");
+        let is_shared = reason.as_deref().is_some_and(shares);
         match error.kind() {
             ErrorKind::NotFound => self.unknown(attribute),
             _ if error.raw_os_error() == Some(EPERM) => {
                 Error::new(format!("{name}: {attribute} can only be read"))
             }
             ErrorKind::PermissionDenied => Error::io(name, error),
-            ErrorKind::ResourceBusy if attribute == "size" => Error::new(format!(
+            ErrorKind::ResourceBusy if attribute == "size" && !is_shared => Error::new(format!(
                 "{name}: the device is in use and would shrink: close it first, or add --force"
             )),
-            ErrorKind::ResourceBusy if attribute != "power" && is_on() => Error::new(format!(
+            ErrorKind::ResourceBusy if attribute != "power" && !is_shared && is_on() => Error::new(format!(
                 "{name}: {attribute} cannot change while the device is on: rblkctl off {name}"
             )),
             _ => Error::Message(reason.unwrap_or_else(|| {
