@@ -4,8 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
-packages="bash busybox-static blktrace btrfs-progs dbench dmsetup e2fsprogs fdisk fio gawk jq kmod mount parted
- procps psmisc python3-minimal util-linux util-linux-extra xfsprogs"
+packages="bash bcache-tools busybox-static blktrace btrfs-progs cryptsetup-bin dbench dmsetup e2fsprogs fdisk fio gawk
+ jq kmod lvm2 mdadm mount nvme-cli parted procps psmisc python3-minimal util-linux util-linux-extra xfsprogs"
 
 case ${1-} in
 --into)

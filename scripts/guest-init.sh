@@ -21,7 +21,7 @@ mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /results
 hostname -F /etc/hostname
-ip link set lo up 2>/dev/null
+busybox ip link set lo up
 
 # Emulation on a loaded host is slow, not stuck.
 echo 30 >/proc/sys/kernel/watchdog_thresh
