@@ -3,12 +3,14 @@
  * Functions of the kernel that exist only as inline functions or macros, so that Rust can call them.
  */
 #include <linux/configfs.h>
+#include <linux/device.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
+#include <linux/sysfs.h>
 #include <linux/vmalloc.h>
 
 #include "bindings.h"
@@ -110,6 +112,22 @@ void rnullblk_unlock_closed(struct gendisk *disk)
 }
 
 /*
+ * "wwid" of a disk in sysfs, which udev and LVM read: what it is, and which one, the same whenever it
+ * is made again. No other disk has its name; the module's stands where the vendor does.
+ */
+static ssize_t wwid_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "t10.%s-%s\n", KBUILD_MODNAME, dev_to_disk(dev)->disk_name);
+}
+static DEVICE_ATTR_RO(wwid);
+
+static struct attribute *disk_attrs[] = {
+	&dev_attr_wwid.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(disk);
+
+/*
  * Adds a disk without looking for partitions; the first open does that. The kernel's own look opens
  * the disk, and the task that adds it closes it no sooner than it returns to user space. If loading
  * the module fails for a later reason, the module is gone by then.
@@ -119,7 +137,7 @@ int rnullblk_add_disk(struct gendisk *disk)
 	int error;
 
 	set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
-	error = add_disk(disk);
+	error = device_add_disk(NULL, disk, disk_groups);
 	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 	if (!error)
 		set_bit(GD_NEED_PART_SCAN, &disk->state);
