@@ -164,3 +164,6 @@ show_totals() (
         awk '{ passed += $1; failed += $3; skipped += $5 }
             END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }'
 )
+
+# module_version: of the module, of rblkctl and of the packages. It stands in one place.
+module_version() { sed -n 's/^version = "\(.*\)"/\1/p' "$TOP/tools/rblkctl/Cargo.toml"; }
