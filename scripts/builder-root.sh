@@ -16,7 +16,7 @@ case ${1-} in
         packages="$packages $COMPILER dwarves"
     fi
     if [ "$COMPILER_ROOT" = "$TOOLS_ROOT" ]; then
-        packages="$packages rustfmt rust-clippy shellcheck qemu-system-x86 gnuplot-nox
+        packages="$packages rustfmt rust-clippy shellcheck qemu-system-x86 gnuplot-nox debhelper dh-dkms
             cargo librust-clap-dev librust-clap-complete-dev librust-clap-mangen-dev librust-serde-json-dev"
     fi
     "$SCRIPTS/debian-root.sh" "$2" "$POCKETS" "$packages" --variant=apt
