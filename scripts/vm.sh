@@ -7,6 +7,7 @@
 #   VM_CPUS, VM_MEMORY_MIB          default 2 and 2048, in VM_NODES (2) NUMA nodes of the same size
 #   VM_SILENCE, VM_SECONDS          longest time without output, and at all; default 240 and 7200
 #   VM_APPEND                       more parameters for the kernel
+#   VM_IMAGE                        another directory with a guest image, which brings its own module and rblkctl
 #   VM_ICOUNT=1                     one CPU, whose clock counts instructions: 1 ns each
 #   VM_INTERACTIVE=1                the terminal is the guest's; no time limits
 # Exit status 124: hung and was stopped. 125: the machine ended without saying how COMMAND did.
@@ -42,9 +43,12 @@ trap 'exit 143' TERM HUP
 
 make_disks() {
     echo "$command" >"$run/command"
-    local tools=()
-    [ ! -e "$TOP/build/tools/vm/rblkctl" ] || tools=(-C "$TOP/build/tools/vm" rblkctl)
-    tar -c -f "$run/payload" -C "$TOP" rnullblk.ko README.md tests scripts samples tools/crash-campaign "${tools[@]}" \
+    local built=()
+    if [ -z "${VM_IMAGE-}" ]; then
+        built=(-C "$TOP" rnullblk.ko)
+        [ ! -e "$TOP/build/tools/vm/rblkctl" ] || built+=(-C "$TOP/build/tools/vm" rblkctl)
+    fi
+    tar -c -f "$run/payload" -C "$TOP" README.md tests scripts samples system tools/crash-campaign "${built[@]}" \
         -C "$KERNEL_TREE" ktap_helpers.sh -C "$run" command
     truncate -s 256M "$run/results"
 }
@@ -72,7 +76,7 @@ start_qemu() { # start_qemu CHARDEV-OPTIONS EXTRA-KERNEL-PARAMETERS
     TMPDIR=$run exec setpriv --pdeathsig KILL -- "$SCRIPTS/qemu.sh" \
         -machine pc,hpet=off -accel "$accel" "${icount[@]}" -cpu "$cpu" "${numa[@]}" \
         -nodefaults -no-user-config -display none -no-reboot \
-        -drive "$(disk "$GUEST_IMAGE/image" snapshot=on)" \
+        -drive "$(disk "${VM_IMAGE:-$GUEST_IMAGE}/image" snapshot=on)" \
         -drive "$(disk "$KERNEL_TREE/modules.img" readonly=on)" \
         -drive "$(disk "$run/payload" readonly=on)" \
         -drive "$(disk "$run/results" cache=unsafe)" \
