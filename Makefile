@@ -7,13 +7,13 @@
 #   T=NAME,NAME    only these tests or figures
 #   MINUTES=N      how long soak takes
 #   SEED=N         what tests do by chance, as in the run that printed this
-#   ARGS="..."     module parameters for load and shell
+#   ARGS="..."     module parameters for load and shell, options of dkms for dkms-install
 #   PREFIX=DIR     where install puts rblkctl (/usr/local); DESTDIR=DIR: all below this directory
 #   V=1            show the compiler's command lines
 
 .DEFAULT_GOAL := rnullblk.ko
 PREFIX ?= /usr/local
-.PHONY: rnullblk.ko tools install uninstall demo shell test test-debug soak nightly bench bench-compare check load unload clean distclean help
+.PHONY: rnullblk.ko tools install uninstall deb dkms-install dkms-remove demo shell test test-debug test-packages soak nightly bench bench-compare check load unload clean distclean help
 
 rnullblk.ko: ## build the module: for KDIR, for KERNEL, for the running kernel, or for Debian's stock kernel
 	+@scripts/build-module.sh
@@ -29,6 +29,9 @@ test: ## boot it and run tests/ (T=name,name: only these; T=quick: four minutes 
 
 test-debug: ## tests/ on a kernel with KASAN, lockdep and the like, and tests/debug/ (T=all: also the long ones)
 	@scripts/test-debug.sh $(T)
+
+test-packages: ## install, use and remove the Debian packages in a clean system
+	@scripts/test-packages.sh
 
 soak: ## change devices under load for MINUTES=10
 	@SOAK_MINUTES=$(or $(MINUTES),10) scripts/nightly.sh nightly/soak
@@ -53,6 +56,15 @@ install: ## install the module, rblkctl, man page and completions (DESTDIR=, PRE
 
 uninstall: ## remove them
 	@scripts/install.sh uninstall "$(PREFIX)" "$(DESTDIR)"
+
+deb: ## build the Debian packages rnullblk-dkms and rnullblk-tools
+	@scripts/deb.sh
+
+dkms-install: ## have DKMS build and install the module, for this kernel and those to come (make dkms-remove)
+	@scripts/dkms.sh install $(ARGS)
+
+dkms-remove: ## remove it from DKMS, and from each kernel
+	@scripts/dkms.sh remove
 
 load: ## load the module into this machine's kernel (ARGS="size=1024 nr_devices=2")
 	@scripts/load.sh load $(ARGS)
