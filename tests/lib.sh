@@ -216,11 +216,13 @@ used_kib() {
     echo 3 >/proc/sys/vm/drop_caches
     cat /proc/sys/vm/stat_refresh >/dev/null || true # what each CPU has counted by itself
     small=/dev/null
-    ! grep -q ' kasan_report$' /proc/kallsyms || small=/proc/slabinfo
+    ! has_kasan || small=/proc/slabinfo
     awk '/^(VmallocUsed|Slab|Percpu):/ { kib += $2 }
         /: slabdata / { kib -= 4 * $6 * $15 } # pages of each slab, slabs
         END { print kib }' /proc/meminfo "$small"
 }
+
+has_kasan() { grep -q ' kasan_report$' /proc/kallsyms; }
 
 # memory_is_back BEFORE_KIB LIMIT_KIB: used_kib is less than so much above what it was before; what is freed is back
 # within some seconds.
