@@ -13,7 +13,7 @@
 
 .DEFAULT_GOAL := rnullblk.ko
 PREFIX ?= /usr/local
-.PHONY: rnullblk.ko tools install uninstall deb dkms-install dkms-remove demo shell test test-debug test-packages soak nightly bench bench-compare check load unload clean distclean help
+.PHONY: rnullblk.ko tools install uninstall deb dkms-install dkms-remove demo shell test test-debug test-packages soak nightly bench bench-compare check doc load unload clean distclean help
 
 rnullblk.ko: ## build the module: for KDIR, for KERNEL, for the running kernel, or for Debian's stock kernel
 	+@scripts/build-module.sh
@@ -45,8 +45,11 @@ bench: ## measure rnullblk, null_blk and brd: instructions, times, memory (T=exa
 bench-compare: ## what changed between two results (A=old.json B=new.json)
 	@scripts/bench-compare.sh $(A) $(B)
 
-check: ## rustfmt, clippy, shellcheck, what the I/O path calls, rblkctl's tests: no warnings
+check: ## rustfmt, clippy, shellcheck, what the I/O path calls, rblkctl's tests, rustdoc: no warnings
 	@scripts/check.sh
+
+doc: ## rustdoc of the abstractions and the driver, in build/doc
+	@scripts/doc.sh
 
 tools: ## build rblkctl, which makes and changes devices, with its man page and completions
 	@scripts/build-tools.sh

@@ -84,7 +84,7 @@ pub(crate) enum Operation {
     Discard,
     /// The range is to read as zeroes. Has no segments.
     WriteZeroes,
-    /// A command of the driver's own that brings data in; see [`InternalRequest`].
+    /// A command of the driver's own that brings data in; see [`InternalRequest`](crate::admin::InternalRequest).
     DriverIn,
     /// A command of the driver's own that sends data out or moves none.
     DriverOut,

@@ -58,7 +58,7 @@ enum Change {
 
 use Change::*;
 
-/// A setting; made by [`settings!`].
+/// A setting; made by `settings!`.
 pub(crate) struct Setting {
     param: &'static Param,
     change: Change,

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # check.sh: rustfmt, clippy as the kernel's Makefile configures it, what the I/O path calls, which kernels Kbuild takes,
-# clippy and the tests of rblkctl, shellcheck, and that each file names its licence. Any warning fails.
+# clippy and the tests of rblkctl, shellcheck, rustdoc, and that each file names its licence. Any warning fails.
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
@@ -44,13 +44,15 @@ check_shellcheck() {
     in_copy "find scripts tests tools -name '*.sh' -exec shellcheck -x -P SCRIPTDIR:SCRIPTDIR/.. .ci/run '{}' +"
 }
 
+check_doc() { "$SCRIPTS/doc.sh" 2>&1; }
+
 check_licence() {
     in_copy "! grep -rL 'SPDX-License-Identifier: GPL-2.0' . --exclude=LICENSE --exclude=Cargo.lock --exclude='*.md' | grep ."
 }
 
 mkdir -p "$CACHE/log"
 failed=
-for check in rustfmt clippy module tools shellcheck licence; do
+for check in rustfmt clippy module tools shellcheck doc licence; do
     log=$CACHE/log/check-$check
     if "check_$check" >"$log"; then
         say "check $check: passed"
