@@ -5,6 +5,7 @@
 #   KERNEL=NAME    build, boot, test this one: trixie-backports, forky, or a kernel of Debian's as uname -r names it
 #   FLAVOUR=NAME   of the suite's kernels this one: cloud-amd64, amd64, rt-amd64
 #   T=NAME,NAME    only these tests or figures
+#   C="COMMAND"    what run runs
 #   MINUTES=N      how long soak takes
 #   SEED=N         what tests do by chance, as in the run that printed this
 #   ARGS="..."     module parameters for load and shell, options of dkms for dkms-install
@@ -13,7 +14,7 @@
 
 .DEFAULT_GOAL := rnullblk.ko
 PREFIX ?= /usr/local
-.PHONY: rnullblk.ko tools install uninstall deb dkms-install dkms-remove demo shell test test-debug test-packages soak nightly bench bench-compare check doc load unload clean distclean help
+.PHONY: rnullblk.ko tools install uninstall deb dkms-install dkms-remove demo shell run test test-debug test-packages soak nightly bench bench-compare check doc load unload clean distclean help
 
 rnullblk.ko: ## build the module: for KDIR, for KERNEL, for the running kernel, or for Debian's stock kernel
 	+@scripts/build-module.sh
@@ -23,6 +24,9 @@ demo: ## boot a stock Debian kernel in QEMU and show an ext4 file system on /dev
 
 shell: ## the same machine with the module loaded and a root prompt
 	@scripts/shell.sh $(ARGS)
+
+run: ## the same machine for one command, without the module loaded (C="example/file-system-errors.sh")
+	@scripts/run-in-vm.sh "$(C)"
 
 test: ## boot it and run tests/ (T=name,name: only these; T=quick: four minutes of them)
 	@scripts/test.sh $(T)
