@@ -6,6 +6,7 @@
 #   FLAVOUR=NAME   of the suite's kernels this one: cloud-amd64, amd64, rt-amd64
 #   T=NAME,NAME    only these tests or figures
 #   C="COMMAND"    what run runs
+#   A=FILE, B=FILE the results that bench-compare compares
 #   MINUTES=N      how long soak takes
 #   SEED=N         what tests do by chance, as in the run that printed this
 #   ARGS="..."     module parameters for load and shell, options of dkms for dkms-install
@@ -49,7 +50,7 @@ bench: ## measure rnullblk, null_blk and brd: instructions, times, memory (T=exa
 bench-compare: ## what changed between two results (A=old.json B=new.json)
 	@scripts/bench-compare.sh $(A) $(B)
 
-check: ## rustfmt, clippy, shellcheck, what the I/O path calls, rblkctl's tests, rustdoc: no warnings
+check: ## rustfmt, clippy, shellcheck, what the I/O path calls, rblkctl's tests, the documentation: no warnings
 	@scripts/check.sh
 
 doc: ## rustdoc of the abstractions and the driver, in build/doc

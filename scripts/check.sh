@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # check.sh: rustfmt, clippy as the kernel's Makefile configures it, what the I/O path calls, which kernels Kbuild takes,
-# clippy and the tests of rblkctl, shellcheck, rustdoc, and that each file names its licence. Any warning fails.
+# clippy and the tests of rblkctl, shellcheck, rustdoc, the links in the documentation,
+# and that each file names its licence. Any warning fails.
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/kernels.sh"
 
@@ -46,13 +47,18 @@ check_shellcheck() {
 
 check_doc() { "$SCRIPTS/doc.sh" 2>&1; }
 
+# What the documentation says beside the commands that tests/docs.sh runs.
+check_documentation() {
+    in_copy "python3 tests/docs.py check README.md CONTRIBUTING.md docs/*.md"
+}
+
 check_licence() {
     in_copy "! grep -rL 'SPDX-License-Identifier: GPL-2.0' . --exclude=LICENSE --exclude=Cargo.lock --exclude='*.md' | grep ."
 }
 
 mkdir -p "$CACHE/log"
 failed=
-for check in rustfmt clippy module tools shellcheck doc licence; do
+for check in rustfmt clippy module tools shellcheck doc documentation licence; do
     log=$CACHE/log/check-$check
     if "check_$check" >"$log"; then
         say "check $check: passed"

@@ -12,7 +12,7 @@ export FLAVOUR=debug
 PLANTED="debug/kunit debug/planted"
 LEAKS="debug/planted_leak debug/fail_nth load_unload many_devices"
 LONG="attributes backpressure badblocks configfs cpu_hotplug data_integrity filesystems geometry hostile limits
- many_devices memory parameters readme_tables stressed_filesystems tag_sets throttle timeouts"
+ many_devices memory parameters reference stressed_filesystems tag_sets throttle timeouts"
 
 # What KASAN keeps of freed memory takes room.
 export VM_MEMORY_MIB="${VM_MEMORY_MIB:-4096}" VM_SILENCE="${VM_SILENCE:-500}" VM_SECONDS="${VM_SECONDS:-14400}" TEST_SECONDS="${TEST_SECONDS:-1200}"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm.sh RESULTS COMMAND: boots the stock kernel, runs the shell COMMAND in the guest with this
-# tree's rnullblk.ko, rblkctl, example/, tests/ and scripts/ in /payload, and exits as COMMAND did. What COMMAND
+# tree's rnullblk.ko, rblkctl, docs/, example/, tests/ and scripts/ in /payload, and exits as COMMAND did. What COMMAND
 # leaves in the guest's /results is then in the directory RESULTS, with the kernel's log as kernel.log.
 #   VM_ACCEL    accelerator (default: KVM where it works, else TCG)
 #   VM_CPUS, VM_MEMORY_MIB          default 2 and 2048, in VM_NODES (2) NUMA nodes of the same size
@@ -48,7 +48,7 @@ make_disks() {
         built=(-C "$TOP" rnullblk.ko)
         [ ! -e "$TOP/build/tools/vm/rblkctl" ] || built+=(-C "$TOP/build/tools/vm" rblkctl)
     fi
-    tar -c -f "$run/payload" -C "$TOP" README.md example tests scripts samples system \
+    tar -c -f "$run/payload" -C "$TOP" README.md CONTRIBUTING.md docs example tests scripts samples system \
         tools/crash-campaign "${built[@]}" \
         -C "$KERNEL_TREE" ktap_helpers.sh -C "$run" command
     truncate -s 256M "$run/results"

@@ -1,18 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
-# The README's table of settings says of each what the module itself says: name, default, what is allowed, whether it
+# The table of settings in docs/reference.md says of each what the module itself says: name, default, what is allowed, whether it
 # can change with the power on, and what it means.
 plan 6
 
-README=$TESTS/../README.md
+REFERENCE=$TESTS/../docs/reference.md
 OTHERS="power index badblocks queue_mode power_cut share_store"
 
-# rows: NAME;DEFAULT;ALLOWED;LIVE;MEANING of each setting in the README
+# rows: NAME;DEFAULT;ALLOWED;LIVE;MEANING of each setting there
 rows() {
     awk -F ' *[|] *' '
         /^## / { inside = /^## Settings/ }
-        inside && $2 ~ /^`/ { gsub("`", "", $2); print $2 ";" $3 ";" $4 ";" $5 ";" $6 }' "$README"
+        inside && $2 ~ /^`/ { gsub("`", "", $2); print $2 ";" $3 ";" $4 ";" $5 ";" $6 }' "$REFERENCE"
 }
 
 column() { rows | cut -d ';' -f "$1"; }
@@ -20,10 +20,10 @@ column() { rows | cut -d ';' -f "$1"; }
 # The attributes that are no settings have a table of their own.
 all_names() {
     # shellcheck disable=SC2086 # a list
-    { column 1 | grep -vx nr_devices && printf '%s\n' $OTHERS; } | sort >"$WORK/in-readme"
-    tr ',' '\n' <"$CONFIG/features" | sort | diff "$WORK/in-readme" -
+    { column 1 | grep -vx nr_devices && printf '%s\n' $OTHERS; } | sort >"$WORK/in-reference"
+    tr ',' '\n' <"$CONFIG/features" | sort | diff "$WORK/in-reference" -
     for name in $OTHERS; do
-        grep -q "^| \`$name\` |" "$README"
+        grep -q "^| \`$name\` |" "$REFERENCE"
     done
 }
 
@@ -45,7 +45,7 @@ allowed() {
 percent, after so many bytes, so often (-1: always)"
         echo nonsense >"$CONFIG/dut/$name" && return 1
         log_since_start | grep -F "dut: $name=nonsense refused: allowed is $allowed" || {
-            echo "README says: $allowed; the module:"
+            echo "the reference says: $allowed; the module:"
             log_since_start | grep "$name=nonsense"
             return 1
         }
@@ -59,7 +59,7 @@ live() {
         answer=now
         /bin/echo "$(cat "$CONFIG/dut/$name")" >"$CONFIG/dut/$name" 2>/dev/null || answer=off
         [ "${live:-off}" = "$answer" ] || {
-            echo "$name: README says '$live', the module '$answer'"
+            echo "$name: the reference says '$live', the module '$answer'"
             return 1
         }
     done <"$WORK/rows"
@@ -74,7 +74,7 @@ tables_are_there() {
 load nr_devices=0
 new dut
 set_to dut size 1
-check "the README has a table of settings" tables_are_there
+check "the reference has a table of settings" tables_are_there
 check "it has them all" all_names
 check "their meanings" meanings
 check "their defaults" defaults
