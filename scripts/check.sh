@@ -47,9 +47,12 @@ check_shellcheck() {
 
 check_doc() { "$SCRIPTS/doc.sh" 2>&1; }
 
-# What the documentation says beside the commands that tests/docs.sh runs.
+# What the documentation says beside the commands that tests/docs.sh runs, and what the CI file for forks calls.
 check_documentation() {
-    in_copy "python3 tests/docs.py check README.md CONTRIBUTING.md docs/*.md"
+    in_copy "printf '%s\n' '\`\`\`host' >ci.md
+        sed -n 's/^ *- \(make .*\)/\1/p; s/^ *\(scripts\/.*\)/\1/p' .github/workflows/ci.yml >>ci.md
+        printf '%s\n' '\`\`\`' >>ci.md
+        python3 tests/docs.py check README.md CONTRIBUTING.md docs/*.md ci.md"
 }
 
 check_licence() {
