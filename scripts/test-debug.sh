@@ -11,8 +11,10 @@ export FLAVOUR=debug
 # What makes the kernel report bugs; what wants kmemleak; what takes two minutes and more there.
 PLANTED="debug/kunit debug/planted"
 LEAKS="debug/planted_leak debug/fail_nth load_unload many_devices"
-LONG="attributes backpressure badblocks configfs cpu_hotplug data_integrity filesystems geometry hostile limits
+LONG="attributes backpressure badblocks configfs cpu_hotplug data_integrity docs filesystems geometry hostile limits
  many_devices memory parameters reference stressed_filesystems tag_sets throttle timeouts"
+# What wants modules that this kernel has not.
+STOCK="$(cd "$TOP/tests" && echo stack_*.sh | sed 's/\.sh//g')"
 
 # What KASAN keeps of freed memory takes room.
 export VM_MEMORY_MIB="${VM_MEMORY_MIB:-4096}" VM_SILENCE="${VM_SILENCE:-500}" VM_SECONDS="${VM_SECONDS:-14400}" TEST_SECONDS="${TEST_SECONDS:-1200}"
@@ -55,7 +57,7 @@ case ${1-} in
 esac
 
 tests=$(words "$@" | tr ',' '\n')
-everything="$PLANTED debug/planted_leak debug/fail_nth nightly/soak $("$TOP/tests/run.sh" --list)"
+everything="$PLANTED debug/planted_leak debug/fail_nth nightly/soak $(not_among "$STOCK" "$("$TOP/tests/run.sh" --list)")"
 case $tests in
 "") tests=$(not_among "$LONG" "$everything") ;;
 all) tests=$(words "$everything") ;;
