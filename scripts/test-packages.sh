@@ -80,7 +80,7 @@ installed() {
 
 built() {
     # shellcheck disable=SC2016
-    in_root 'dkms status | tee /dev/stderr | grep "^rnullblk/$1, $2, x86_64: installed"
+    in_root 'dkms status | grep "^rnullblk/$1, $2, x86_64: installed"
         modinfo -k "$2" rnullblk
         case $(modinfo -k "$2" -F vermagic rnullblk) in "$2 "*) ;; *) exit 1 ;; esac
         [ ! -e "/var/lib/dkms/rnullblk/$1/build" ]' "$(module_version)" "$(cat "$KERNEL_TREE/release")"
