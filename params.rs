@@ -50,7 +50,9 @@ pub(crate) fn check_accepted() -> Result {
 }
 
 impl Param {
-    pub(crate) const fn new(name: &'static CStr, allowed: Allowed, default: i64) -> Self {
+    /// A parameter with this value until the user gives another one. To be made when the module is compiled.
+    pub(crate) const fn new(name: &'static CStr, allowed: Allowed, default: &str) -> Self {
+        let default = allowed.value_of(default);
         Self {
             name,
             allowed,
@@ -177,7 +179,9 @@ macro_rules! module_params {
         #[doc = $doc]
         #[allow(non_upper_case_globals)]
         pub(crate) static $name: $crate::params::Param =
-            $crate::params::Param::new(::kernel::c_str!(stringify!($name)), $allowed, $default);
+            $crate::params::Param::new(
+                ::kernel::c_str!(stringify!($name)), $allowed, concat!($default),
+            );
 
         const _: () = {
             const PARM: &str =

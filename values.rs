@@ -29,6 +29,8 @@ pub(crate) enum Allowed {
     Node,
     /// A number of sectors that is no less than a page, or 0.
     Sectors,
+    /// One of these words; its value is its place among them.
+    Words(&'static [&'static str]),
     /// A fault to inject, in the kernel's own form: `interval,probability,space,times`.
     Fault,
 }
@@ -54,6 +56,11 @@ impl Allowed {
         match self {
             Self::Fault => return parse_fault(text),
             Self::Switch => number = parse_switch(text)?.into(),
+            Self::Words(words) => {
+                let word = text.to_str().map_err(|_| EINVAL)?;
+                let place = words.iter().position(|known| *known == word);
+                number = i64::try_from(place.ok_or(EINVAL)?)?;
+            }
             // SAFETY: `text` is a string, and `number` is valid for writes.
             _ => to_result(unsafe { bindings::kstrtoll(text.as_char_ptr(), 0, &mut number) })?,
         }
@@ -64,9 +71,24 @@ impl Allowed {
         }
     }
 
+    /// The number or the place of the word. Only for constants: it panics if there is no such value.
+    pub(crate) const fn value_of(&self, text: &str) -> i64 {
+        let Self::Words(words) = self else {
+            return match i64::from_str_radix(text, 10) {
+                Ok(number) => number,
+                Err(_) => panic!("a default is a number"),
+            };
+        };
+        let mut place = 0;
+        while !is_same(words[place], text) {
+            place += 1;
+        }
+        place as i64
+    }
+
     fn accepts(&self, number: i64) -> bool {
         match *self {
-            Self::Switch | Self::Fault => true,
+            Self::Switch | Self::Fault | Self::Words(_) => true,
             Self::Range(min, max) => (min..=max).contains(&number),
             Self::PowerOfTwo(min, max) => {
                 (min..=max).contains(&number) && number.unsigned_abs().is_power_of_two()
@@ -82,9 +104,25 @@ impl Allowed {
         let Value([first, second, third, fourth]) = value;
         match self {
             Self::Fault => f.write_fmt(fmt!("{first},{second},{third},{fourth}")),
+            Self::Words(words) => {
+                let word = usize::try_from(first)
+                    .ok()
+                    .and_then(|place| words.get(place));
+                f.write_str(word.copied().unwrap_or(""))
+            }
             _ => f.write_fmt(fmt!("{first}")),
         }
     }
+}
+
+/// `==`, also in constants.
+const fn is_same(first: &str, second: &str) -> bool {
+    let (first, second) = (first.as_bytes(), second.as_bytes());
+    let mut i = 0;
+    while i < first.len() && i < second.len() && first[i] == second[i] {
+        i += 1;
+    }
+    i == first.len() && i == second.len()
 }
 
 /// The kernel's own function looks at the first letter alone.
@@ -140,6 +178,13 @@ impl fmt::Display for Allowed {
             Self::PowerOfTwo(min, max) => write!(f, "a power of two, {min} to {max}"),
             Self::Node => f.write_str("-1 (any), or a node that has memory"),
             Self::Sectors => write!(f, "0, or {PAGE_SECTORS} to {}", i32::MAX),
+            Self::Words(words) => {
+                for (i, word) in words.iter().enumerate() {
+                    let or = if i == 0 { "" } else { " or " };
+                    write!(f, "{or}{word}")?;
+                }
+                Ok(())
+            }
             Self::Fault => f.write_str(
                 "interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
                  after so many bytes, so often (-1: always)",
