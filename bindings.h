@@ -15,6 +15,9 @@
 void *rnullblk_page_address(const struct page *page);
 void *rnullblk_kmalloc_node(size_t len, gfp_t flags, int node);
 void *rnullblk_vmalloc_node(size_t len, gfp_t flags, int node);
+void *rnullblk_alloc_page(gfp_t flags, int node);
+unsigned long *rnullblk_page_owners(void *address);
+void rnullblk_free_page_rcu(void *address);
 bool rnullblk_is_killed(void);
 bool rnullblk_node_has_memory(int node);
 unsigned int rnullblk_online_nodes(void);
@@ -31,6 +34,7 @@ bool rnullblk_is_read_only(struct gendisk *disk);
 bool rnullblk_lock_if_closed(struct gendisk *disk);
 void rnullblk_unlock_closed(struct gendisk *disk);
 int rnullblk_add_disk(struct gendisk *disk);
+void rnullblk_rescan_partitions(struct gendisk *disk);
 void rnullblk_set_geometry(struct hd_geometry *geometry, u8 heads, u8 sectors, u16 cylinders);
 struct blk_mq_hw_ctx *rnullblk_queue_hctx(struct request_queue *queue, unsigned int index);
 
@@ -45,6 +49,7 @@ const blk_status_t RUST_CONST_HELPER_BLK_STS_OK = BLK_STS_OK;
 const blk_status_t RUST_CONST_HELPER_BLK_STS_NOTSUPP = BLK_STS_NOTSUPP;
 const blk_status_t RUST_CONST_HELPER_BLK_STS_IOERR = BLK_STS_IOERR;
 const blk_status_t RUST_CONST_HELPER_BLK_STS_TIMEOUT = BLK_STS_TIMEOUT;
+const blk_status_t RUST_CONST_HELPER_BLK_STS_NOSPC = BLK_STS_NOSPC;
 const blk_status_t RUST_CONST_HELPER_BLK_STS_RESOURCE = BLK_STS_RESOURCE;
 const blk_status_t RUST_CONST_HELPER_BLK_STS_DEV_RESOURCE = BLK_STS_DEV_RESOURCE;
 
@@ -69,6 +74,8 @@ const blk_mode_t RUST_CONST_HELPER_BLK_OPEN_EXCL = BLK_OPEN_EXCL;
 const blk_mq_req_flags_t RUST_CONST_HELPER_BLK_MQ_REQ_RESERVED = BLK_MQ_REQ_RESERVED;
 
 const gfp_t RUST_CONST_HELPER_GFP_KERNEL = GFP_KERNEL;
+const gfp_t RUST_CONST_HELPER_GFP_NOIO = GFP_NOIO;
+const gfp_t RUST_CONST_HELPER___GFP_NOMEMALLOC = __GFP_NOMEMALLOC;
 const gfp_t RUST_CONST_HELPER___GFP_ZERO = __GFP_ZERO;
 const gfp_t RUST_CONST_HELPER___GFP_NOWARN = __GFP_NOWARN;
 const gfp_t RUST_CONST_HELPER___GFP_NORETRY = __GFP_NORETRY;

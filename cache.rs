@@ -11,7 +11,11 @@
 use crate::{
     faults::mix,
     limits::SECTOR_SHIFT,
-    ramstore::RamStore, //
+    ramstore::{
+        for_each_page,
+        RamStore, //
+    },
+    store::Store, //
 };
 use kernel::{
     fmt,
@@ -159,35 +163,27 @@ impl WriteCache {
     }
 
     /// The `len` bytes from `position` on are about to be written.
-    pub(crate) fn before_write(&self, store: &RamStore, position: u64, len: usize) -> Result {
+    pub(crate) fn before_write(&self, store: &Store, position: u64, len: usize) -> Result {
         for_each_page(position, len, |page, _, _| {
             let mut pages = self.pages.lock();
             if pages.slot_of(page).is_some() {
                 return Ok(());
             }
             let slot = pages.note(page).ok_or(EIO)?;
-            self.durable
-                .copy_from(start_of(slot), store, start_of(page), PAGE_SIZE)
+            store.copy_to(start_of(page), &self.durable, start_of(slot), PAGE_SIZE)
         })
     }
 
     /// The `len` bytes from `position` on were written, and are to be durable.
-    pub(crate) fn after_durable_write(
-        &self,
-        store: &RamStore,
-        position: u64,
-        len: usize,
-    ) -> Result {
+    pub(crate) fn after_durable_write(&self, store: &Store, position: u64, len: usize) -> Result {
         for_each_page(position, len, |page, offset, len| {
             let pages = self.pages.lock();
             let Some(slot) = pages.slot_of(page) else {
                 return Ok(());
             };
             // CAST: `u64` is as wide as `usize`.
-            let offset = offset as u64;
-            let position = start_of(page).wrapping_add(offset);
-            self.durable
-                .copy_from(start_of(slot).wrapping_add(offset), store, position, len)
+            let place = |page| start_of(page).wrapping_add(offset as u64);
+            store.copy_to(place(page), &self.durable, place(slot), len)
         })
     }
 
@@ -198,53 +194,45 @@ impl WriteCache {
     }
 
     /// The power is off: puts into the store what is durable, where `cut` says so, for blocks of `block_bytes`.
-    /// Nobody uses the store.
-    pub(crate) fn lose(&self, store: &RamStore, cut: PowerCut, block_bytes: usize) {
+    /// Nobody uses the store. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if the store had no memory for a part of it.
+    pub(crate) fn lose(&self, store: &Store, cut: PowerCut, block_bytes: usize) -> Result {
         let step = match cut.leaves {
             Leaves::Nothing => PAGE_SIZE,
             Leaves::Blocks => block_bytes,
             Leaves::Torn => SECTOR_BYTES,
         };
+        let mut result = Ok(());
         for index in 0.. {
-            // Not over all of them: a cache can be large.
-            let pages = self.pages.lock();
-            let Some(slot) = pages.slots.get(index) else {
-                break;
+            // Not over all of them: a cache can be large. And not over the copying, which may sleep.
+            let page = {
+                let pages = self.pages.lock();
+                let Some(slot) = pages.slots.get(index) else {
+                    break;
+                };
+                let page = slot.page;
+                if pages.slot_of(page) != Some(index) {
+                    continue;
+                }
+                page
             };
-            let page = slot.page;
-            if pages.slot_of(page) == Some(index) {
-                for offset in (0..PAGE_SIZE).step_by(step) {
-                    if cut.loses(page, offset) {
-                        // CAST: `u64` is as wide as `usize`.
-                        let place = |page| start_of(page).wrapping_add(offset as u64);
-                        // A page of the cache is one of the disk, so there is no error.
-                        let _ = store.copy_from(place(page), &self.durable, place(index), step);
-                    }
+            for offset in (0..PAGE_SIZE).step_by(step) {
+                if cut.loses(page, offset) {
+                    // CAST: `u64` is as wide as `usize`.
+                    let place = |page| start_of(page).wrapping_add(offset as u64);
+                    let lost = store.copy_from(place(page), &self.durable, place(index), step);
+                    result = result.and(lost);
                 }
             }
         }
+        result
     }
 }
 
 fn start_of(page: usize) -> u64 {
     // CAST: `u64` is as wide as `usize`.
     (page as u64).wrapping_mul(PAGE_SIZE as u64)
-}
-
-/// Calls `f` with the number of each page that the range touches, and the part of it, by offset and length.
-fn for_each_page(
-    position: u64,
-    len: usize,
-    mut f: impl FnMut(usize, usize, usize) -> Result,
-) -> Result {
-    let mut position = usize::try_from(position)?;
-    let mut left = len;
-    while left != 0 {
-        let offset = position % PAGE_SIZE;
-        let part = left.min(PAGE_SIZE - offset);
-        f(position / PAGE_SIZE, offset, part)?;
-        left -= part;
-        position = position.wrapping_add(part);
-    }
-    Ok(())
 }

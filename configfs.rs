@@ -29,15 +29,21 @@ use crate::{
         self,
         Settings,
         BADBLOCKS,
+        CLONE_OF,
+        DROP,
         INDEX,
+        MEMORY_KIB,
         OTHER_ATTRIBUTES,
         POWER,
         POWER_CUT,
         QUEUE_MODE,
+        ROLLBACK,
         SETTINGS,
-        SHARE_STORE, //
+        SHARE_STORE,
+        SNAPSHOT, //
     },
-    values::Allowed,
+    store::Store,
+    values::Allowed, //
 };
 use core::ops::RangeInclusive;
 use kernel::{
@@ -154,6 +160,8 @@ struct State {
     settings: Settings,
     /// The device whose store this one has, too; empty: it has its own.
     share_store: CString,
+    /// The snapshot whose content this device begins with, as `DEVICE/SNAPSHOT`; empty: none.
+    clone_of: CString,
     powered: Option<Powered>,
     last_cut: Option<PowerCut>,
 }
@@ -167,6 +175,7 @@ impl Description {
                 kept,
                 settings: Settings::from_parameters(),
                 share_store: CString::try_from(c"")?,
+                clone_of: CString::try_from(c"")?,
                 powered: None,
                 last_cut: None,
             }),
@@ -183,6 +192,11 @@ impl Description {
             return Ok(());
         }
         let name = CString::try_from(&*self.name)?;
+        if !state.clone_of.is_empty() && state.kept.is_empty() {
+            let store = self.copy_of(&state.clone_of)?;
+            state.settings.take_store(&store);
+            state.kept.keep(store);
+        }
         let mut settings = state.settings.clone();
         let borrowed = match state.share_store.is_empty() {
             true => None,
@@ -220,6 +234,102 @@ impl Description {
         state.powered.as_ref().ok_or(ENODEV)?.disk().cut_power(cut);
         state.power_off();
         state.last_cut = Some(cut);
+        Ok(())
+    }
+
+    /// `NAME`: a snapshot of what there is.
+    fn take_snapshot(&self, text: &CStr) -> Result {
+        let state = self.state.lock();
+        let bytes = text.to_bytes();
+        let is_name = (1..=MAX_NAME_LEN).contains(&bytes.len())
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_graphic() && *byte != b'/');
+        let taken = match &state.powered {
+            _ if !is_name => Err(EINVAL),
+            Some(powered) => powered.disk().take_snapshot(text),
+            None => state.kept.take_snapshot(text),
+        };
+        taken.inspect_err(|error| {
+            let allowed = match *error {
+                EINVAL => "a name of 1 to 31 letters, digits and signs, without '/'",
+                EEXIST => "a name that no snapshot has",
+                EOPNOTSUPP => "what has store=thin and memory_backed=1",
+                ENODATA => "a device that was on",
+                _ => return,
+            };
+            settings::log_refused(Some(&self.name), c"snapshot", &text, fmt!("{allowed}"));
+        })
+    }
+
+    /// `NAME` or `NAME force`: what the snapshot has takes the place of what there is.
+    fn roll_back(&self, text: &CStr) -> Result {
+        let mut state = self.state.lock();
+        let forced = settings::without_force(text)?;
+        let name = forced.as_deref().unwrap_or(text);
+        let done = match &state.powered {
+            Some(powered) => powered.disk().roll_back(name, forced.is_some()),
+            None => state.kept.roll_back(name),
+        };
+        done.inspect_err(|error| {
+            let allowed = match *error {
+                ENOENT => "the name of a snapshot",
+                EBUSY => "nothing while it is open, unless with 'force', or while it has another size or store",
+                _ => return,
+            };
+            settings::log_refused(Some(&self.name), c"rollback", &text, fmt!("{allowed}"));
+        })?;
+        if state.powered.is_none() {
+            let store = state.kept.mib();
+            state.settings.take_size(store);
+        }
+        Ok(())
+    }
+
+    /// `NAME`: the snapshot goes.
+    fn drop_snapshot(&self, text: &CStr) -> Result {
+        let state = self.state.lock();
+        state.kept.snapshots.remove(text).inspect_err(|_| {
+            settings::log_refused(
+                Some(&self.name),
+                c"drop",
+                &text,
+                fmt!("the name of a snapshot"),
+            );
+        })
+    }
+
+    /// A copy of the snapshot `DEVICE/SNAPSHOT`.
+    fn copy_of(&self, text: &CStr) -> Result<Store> {
+        let find = || {
+            let (device, snapshot) = split_once(text, b'/')?;
+            match *device == *self.name {
+                true => Err(EINVAL),
+                false => registry::with_disk(&device, |disk| disk.copy_of_snapshot(&snapshot)),
+            }
+        };
+        find().inspect_err(|error| {
+            if [ENODEV, EINVAL, ENOENT].contains(error) {
+                settings::log_refused(
+                    Some(&self.name),
+                    c"clone_of",
+                    &text,
+                    fmt!("nothing, or DEVICE/SNAPSHOT of another device whose power is on"),
+                );
+            }
+        })
+    }
+
+    /// Takes the name of the snapshot that this device is to begin with.
+    fn set_clone_of(&self, text: &CStr) -> Result {
+        let mut state = self.state.lock();
+        if state.powered.is_some() {
+            return Err(EBUSY);
+        }
+        if !text.is_empty() {
+            drop(self.copy_of(text)?);
+        }
+        state.clone_of = CString::try_from(text)?;
         Ok(())
     }
 
@@ -307,6 +417,18 @@ impl State {
         settings
     }
 
+    /// How much memory the data takes, with the snapshots.
+    fn memory_kib(&self) -> u64 {
+        match self.kept.memory_kib() {
+            // CAST: `u64` is as wide as `usize`.
+            Some(kib) => kib as u64,
+            None => match &self.powered {
+                Some(powered) => powered.disk().memory_mib() << 10,
+                None => self.kept.mib() << 10,
+            },
+        }
+    }
+
     /// Other ways of changing a disk are forgotten, but not its size: with that goes its data.
     fn power_off(&mut self) {
         if let Some(powered) = self.powered.take() {
@@ -315,6 +437,16 @@ impl State {
             self.settings.take_size(self.kept.mib());
         }
     }
+}
+
+/// What stands before and after the first `separator`.
+fn split_once(text: &CStr, separator: u8) -> Result<(CString, CString)> {
+    let text = text.to_str().map_err(|_| EINVAL)?;
+    let (first, second) = text.split_once(char::from(separator)).ok_or(EINVAL)?;
+    Ok((
+        CString::try_from_fmt(fmt!("{first}"))?,
+        CString::try_from_fmt(fmt!("{second}"))?,
+    ))
 }
 
 /// As the kernel reads numbers: decimal, 0x and hexadecimal, 0 and octal.
@@ -376,6 +508,16 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
                 let other = &*state.share_store;
                 f.write_fmt(fmt!("{other}"))
             }),
+            SNAPSHOT => write_lines(page, |f| state.kept.snapshots.show(f)),
+            ROLLBACK | DROP => Ok(0),
+            CLONE_OF => write(page, |f| {
+                let snapshot = &*state.clone_of;
+                f.write_fmt(fmt!("{snapshot}"))
+            }),
+            MEMORY_KIB => write(page, |f| {
+                let kib = state.memory_kib();
+                f.write_fmt(fmt!("{kib}"))
+            }),
             _ => {
                 let number = usize::try_from(NUMBER)?;
                 let setting = SETTINGS.get(number).ok_or(ENOENT)?;
@@ -401,10 +543,14 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
                 description.set_power(on != 0.into())
             }
             // The driver counts.
-            INDEX => Err(EPERM),
+            INDEX | MEMORY_KIB => Err(EPERM),
             BADBLOCKS => description.change_bad_blocks(text),
             POWER_CUT => description.cut_power(text),
             SHARE_STORE => description.set_share_store(text),
+            SNAPSHOT => description.take_snapshot(text),
+            ROLLBACK => description.roll_back(text),
+            DROP => description.drop_snapshot(text),
+            CLONE_OF => description.set_clone_of(text),
             QUEUE_MODE => {
                 parse(c"queue_mode", Allowed::Range(QUEUE_MODE_MQ, QUEUE_MODE_MQ)).map(|_| ())
             }
@@ -429,6 +575,17 @@ fn write(
         .and_then(|()| line.write_str("\n"))
         .map_err(|_| EMSGSIZE)?;
     Ok(line.bytes_written())
+}
+
+/// Writes lines, as many as there is room for, and gives their length.
+fn write_lines(
+    page: &mut [u8; PAGE_SIZE],
+    f: impl FnOnce(&mut Formatter<'_>) -> fmt::Result,
+) -> Result<usize> {
+    let mut lines = Formatter::new(page);
+    // The only error is that there is no more room.
+    let _ = f(&mut lines);
+    Ok(lines.bytes_written())
 }
 
 /// What a user wrote, without the space around it.

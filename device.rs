@@ -50,11 +50,16 @@ use crate::{
         TimedOut,
         TimeoutVerdict, //
     },
+    store::{
+        Store,
+        StoreKind, //
+    },
     tagset::{
         HwQueues,
         TagSet,
         TagSetOptions, //
     },
+    thinstore,
     throttle::Throttle,
 };
 use kernel::{
@@ -89,6 +94,9 @@ const TIMEOUT_MSEC: u32 = 5000;
 /// How long after its timeout a forgotten request is answered after all, in nanoseconds.
 const LATE_ANSWER_NSEC: u64 = 1_000_000;
 
+/// After what time a request that there was no memory for is tried again.
+const MEMORY_RETRY_MSEC: u32 = 10;
+
 /// How requests of queues that are not polled are completed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IrqMode {
@@ -106,6 +114,11 @@ pub(crate) struct Config {
     pub(crate) block_size: u32,
     pub(crate) home_node: i32,
     pub(crate) memory_backed: bool,
+    pub(crate) store: StoreKind,
+    /// For how long a request waits for memory that the store does not get, before it fails.
+    pub(crate) memory_wait_msec: u32,
+    /// How much memory a thin store may take.
+    pub(crate) memory_limit_mib: Option<usize>,
     pub(crate) discard: bool,
     pub(crate) write_zeroes: bool,
     /// Announce a volatile write cache, also if there is none.
@@ -197,6 +210,8 @@ pub(crate) fn tag_set_options(
 /// The data of a disk, which its callbacks share.
 pub(crate) struct Device {
     memory_backed: bool,
+    store: StoreKind,
+    memory_wait_msec: u32,
     home_node: i32,
     block_size: u32,
     cache_mib: u32,
@@ -250,6 +265,8 @@ pub(crate) struct RequestData {
     status: Atomic<u32>,
     /// 1 if the device has forgotten it.
     is_forgotten: Atomic<u32>,
+    /// How often it was put back for want of memory.
+    memory_retries: Atomic<u32>,
 }
 
 impl Faults {
@@ -303,6 +320,8 @@ impl Device {
         let ends_inline = config.irq_mode == IrqMode::Inline;
         let device = Self {
             memory_backed: config.memory_backed,
+            store: config.store,
+            memory_wait_msec: config.memory_wait_msec,
             home_node: config.home_node,
             block_size: config.block_size,
             cache_mib: config.cache_mib,
@@ -333,6 +352,7 @@ impl Device {
             self.kept.bad_blocks.are_there(),
             self.throttle.is_some(),
             self.cache_mib != 0,
+            self.memory_wait_msec != 0,
         ];
         self.takes_detours
             .xchg(reasons.contains(&true).into(), Full);
@@ -398,6 +418,11 @@ impl Device {
         let operation = rq.operation();
         hw.counters.count_queued(operation, rq.is_fua());
         let status = self.serve_around_bad_blocks(&rq, operation);
+        if self.waits_for_memory(rq.data(), status) {
+            hw.counters.requeues.add(1);
+            rq.requeue(MEMORY_RETRY_MSEC);
+            return Ok(());
+        }
         if status != Status::OK {
             hw.counters.errors.add(1);
         }
@@ -410,6 +435,19 @@ impl Device {
         }
         self.complete_later(hw, rq, status);
         Ok(())
+    }
+
+    /// Whether a request that ended that way is to be tried again, because there may be memory then.
+    fn waits_for_memory(&self, data: &RequestData, status: Status) -> bool {
+        if self.memory_wait_msec == 0 {
+            return false;
+        }
+        let retries = data.memory_retries.load(Relaxed);
+        let is_in_time = retries < self.memory_wait_msec.div_ceil(MEMORY_RETRY_MSEC);
+        let waits = status == Status::NOSPC && is_in_time && self.is_in_a_hurry.load(Relaxed) == 0;
+        let retries = if waits { retries.wrapping_add(1) } else { 0 };
+        data.memory_retries.store(retries, Relaxed);
+        waits
     }
 
     /// Moves the data, or what of it lies before a bad block.
@@ -604,6 +642,7 @@ impl Operations for RamDiskOperations {
         try_pin_init!(RequestData {
             status: Atomic::new(0),
             is_forgotten: Atomic::new(0),
+            memory_retries: Atomic::new(0),
         })
     }
 
@@ -738,7 +777,7 @@ impl NewRamDisk {
         config: &Config,
         tagset: Arc<TagSet<RamDiskOperations>>,
         kept: Arc<Kept>,
-        borrowed: Option<RamStore>,
+        borrowed: Option<Store>,
     ) -> Result<Self> {
         let medium = Medium::new(config, &kept, borrowed)?;
         let options = DiskOptions {
@@ -797,6 +836,14 @@ impl RamDisk {
         self.disk.capacity_sectors() / SECTORS_PER_MIB
     }
 
+    /// How much memory it has, if it has that from the start, in MiB.
+    pub(crate) fn memory_mib(&self) -> u64 {
+        match self.disk.data().memory_backed {
+            true => self.size_mib(),
+            false => 0,
+        }
+    }
+
     /// Makes the disk larger or smaller, while it is in use. What it has it keeps, and what is new reads as
     /// zeroes. No data moves. Everything that was written becomes durable.
     ///
@@ -812,9 +859,10 @@ impl RamDisk {
             return Err(ENODEV);
         }
         let now_mib = self.size_mib();
-        let most_mib = match device.memory_backed {
-            true => now_mib.saturating_add(ramstore::available_bytes() >> 20),
-            false => MAX_SIZE_MIB.unsigned_abs(),
+        let most_mib = match (device.memory_backed, device.store) {
+            (true, StoreKind::Linear) => now_mib.saturating_add(ramstore::available_bytes() >> 20),
+            (true, StoreKind::Thin) => thinstore::MAX_MIB,
+            (false, _) => MAX_SIZE_MIB.unsigned_abs(),
         };
         let refuse = |allowed: fmt::Arguments<'_>, error| {
             let name = self.disk.name();
@@ -822,7 +870,8 @@ impl RamDisk {
             error
         };
         if !(1..=most_mib).contains(&size_mib) {
-            let is_too_much = size_mib != 0 && device.memory_backed;
+            let is_too_much =
+                size_mib != 0 && device.memory_backed && device.store == StoreKind::Linear;
             let error = if is_too_much { ENOMEM } else { ERANGE };
             return Err(refuse(fmt!("1 to {most_mib}"), error));
         }
@@ -839,6 +888,7 @@ impl RamDisk {
         // All memory comes first: allocating it may need I/O, perhaps to this very disk.
         let mut change = match device.memory_backed {
             true => Some(SizeChange::prepare(
+                device.store,
                 now_mib,
                 size_mib,
                 device.cache_mib,
@@ -873,11 +923,12 @@ impl RamDisk {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there is no memory, or a cache: when the power goes that puts back what was there before, and would
+    /// `EINVAL` if there is no memory, the store is thin, or there is a cache: when the power goes that puts back what was there before, and would
     /// not know what another disk wrote. `ENODEV` after the device was pulled out.
     pub(crate) fn can_share(&self) -> Result {
         let device = self.disk.data();
-        match device.memory_backed && device.cache_mib == 0 {
+        let is_plain = device.store == StoreKind::Linear && device.cache_mib == 0;
+        match device.memory_backed && is_plain {
             _ if device.is_gone() => Err(ENODEV),
             true => Ok(()),
             false => Err(EINVAL),
@@ -889,10 +940,60 @@ impl RamDisk {
     /// # Errors
     ///
     /// As [`RamDisk::can_share`]; `ENOMEM`.
-    pub(crate) fn share_store(&self) -> Result<RamStore> {
+    pub(crate) fn share_store(&self) -> Result<Store> {
         let mut frozen = self.disk.freeze();
         self.can_share()?;
         frozen.steady().share_store()
+    }
+
+    /// Takes a snapshot of what a read would find. What is in flight is waited for.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Medium::clone_store`] and [`Snapshots::add`](crate::snapshots::Snapshots::add); `ENODEV` after the
+    /// device was pulled out.
+    pub(crate) fn take_snapshot(&self, name: &CStr) -> Result {
+        let device = self.disk.data();
+        let mut frozen = self.disk.freeze();
+        if device.is_gone() {
+            return Err(ENODEV);
+        }
+        let medium = frozen.steady();
+        device.kept.snapshots.add(name, || medium.clone_store())
+    }
+
+    /// Puts the content of a snapshot in the place of what there is. The snapshot stays. Everything is durable then.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` while somebody has the disk open, unless it `is_forced`, or if its size is another one by now; `ENOENT`
+    /// if there is no such snapshot, `ENOMEM`, `ENODEV` after the device was pulled out.
+    pub(crate) fn roll_back(&self, name: &CStr, is_forced: bool) -> Result {
+        let device = self.disk.data();
+        let store = device.kept.snapshots.copy_of(name)?;
+        let closed = match is_forced {
+            true => None,
+            false => Some(self.disk.keep_closed().ok_or(EBUSY)?),
+        };
+        let mut frozen = self.disk.freeze();
+        if device.is_gone() {
+            return Err(ENODEV);
+        }
+        let old = frozen.steady().exchange_store(store)?;
+        drop(frozen);
+        self.disk.rescan_partitions();
+        drop(closed);
+        drop(old);
+        Ok(())
+    }
+
+    /// A copy of a snapshot, for another disk.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is none of that name, `ENOMEM`.
+    pub(crate) fn copy_of_snapshot(&self, name: &CStr) -> Result<Store> {
+        self.disk.data().kept.snapshots.copy_of(name)
     }
 
     /// The logical block size in bytes.

@@ -323,6 +323,12 @@ impl<T: DiskOperations> GenDisk<T> {
         unsafe { bindings::set_capacity_and_notify(self.disk.as_ptr(), capacity_sectors) };
     }
 
+    /// Looks for partitions anew when the disk is opened next: its content is another one now. Nobody has it open.
+    pub(crate) fn rescan_partitions(&self) {
+        // SAFETY: By the type's invariant the disk is valid.
+        unsafe { bindings::rnullblk_rescan_partitions(self.disk.as_ptr()) };
+    }
+
     /// The capacity in sectors of 512 bytes.
     pub(crate) fn capacity_sectors(&self) -> u64 {
         // SAFETY: By the type's invariant the disk is valid, and so is its whole device.

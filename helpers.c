@@ -144,6 +144,11 @@ int rnullblk_add_disk(struct gendisk *disk)
 	return error;
 }
 
+void rnullblk_rescan_partitions(struct gendisk *disk)
+{
+	set_bit(GD_NEED_PART_SCAN, &disk->state);
+}
+
 /* The kernel crate knows the structure's name only. */
 void rnullblk_set_geometry(struct hd_geometry *geometry, u8 heads, u8 sectors, u16 cylinders)
 {
@@ -179,6 +184,36 @@ void __wrap_configfs_unregister_subsystem(struct configfs_subsystem *subsys)
 {
 	if (subsys->su_group.cg_item.ci_group)
 		__real_configfs_unregister_subsystem(subsys);
+}
+
+/* A page that counts its owners, from one on, in what is its owner's own. */
+void *rnullblk_alloc_page(gfp_t flags, int node)
+{
+	struct page *page = alloc_pages_node(node, flags, 0);
+
+	if (!page)
+		return NULL;
+	set_page_private(page, 1);
+	return page_address(page);
+}
+
+unsigned long *rnullblk_page_owners(void *address)
+{
+	return &virt_to_page(address)->private;
+}
+
+static void free_page_rcu(struct rcu_head *head)
+{
+	struct page *page = container_of(head, struct page, rcu_head);
+
+	set_page_private(page, 0);
+	__free_page(page);
+}
+
+/* Also where one must not sleep. Before the module goes, rcu_barrier() has to be called. */
+void rnullblk_free_page_rcu(void *address)
+{
+	call_rcu(&virt_to_page(address)->rcu_head, free_page_rcu);
 }
 
 struct badblocks *rnullblk_badblocks_new(void)

@@ -17,10 +17,7 @@ use crate::{
         SECTORS_PER_MIB, //
     },
     limits::SECTOR_SHIFT,
-    ramstore::{
-        Growth,
-        RamStore, //
-    },
+    ramstore::RamStore,
     request::{
         Operation,
         Request,
@@ -30,6 +27,13 @@ use crate::{
         self,
         Segment, //
     },
+    snapshots::Snapshots,
+    store::{
+        Growth,
+        Store,
+        StoreKind, //
+    },
+    thinstore::Usage, //
 };
 use kernel::{
     new_mutex,
@@ -45,7 +49,12 @@ use kernel::{
 pub(crate) struct Kept {
     pub(crate) bad_blocks: BadBlocks,
     #[pin]
-    store: Mutex<Option<RamStore>>,
+    pub(crate) snapshots: Snapshots,
+    /// Also while the power is on.
+    #[pin]
+    usage: Mutex<Option<Usage>>,
+    #[pin]
+    store: Mutex<Option<Store>>,
 }
 
 impl Kept {
@@ -53,6 +62,8 @@ impl Kept {
     pub(crate) fn new() -> Result<Arc<Self>> {
         let init = try_pin_init!(Self {
             bad_blocks: BadBlocks::new()?,
+            snapshots <- Snapshots::new(),
+            usage <- new_mutex!(None),
             store <- new_mutex!(None),
         }? Error);
         Arc::pin_init(init, GFP_KERNEL)
@@ -60,19 +71,59 @@ impl Kept {
 
     /// Gives the memory back.
     pub(crate) fn forget(&self) {
+        self.snapshots.clear();
         let store = self.store.lock().take();
         drop(store);
     }
 
+    /// Takes a snapshot while the power is off.
+    ///
+    /// # Errors
+    ///
+    /// `ENODATA` if nothing is kept; those of [`Store::try_clone`] and [`Snapshots::add`].
+    pub(crate) fn take_snapshot(&self, name: &CStr) -> Result {
+        let store = self.store.lock();
+        self.snapshots
+            .add(name, || store.as_ref().ok_or(ENODATA)?.try_clone())
+    }
+
+    /// While the power is off, puts the store of a snapshot in the place of what is kept.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`, `ENOMEM`.
+    pub(crate) fn roll_back(&self, name: &CStr) -> Result {
+        self.keep(self.snapshots.copy_of(name)?);
+        Ok(())
+    }
+
+    /// Keeps the store for when the power comes on.
+    pub(crate) fn keep(&self, store: Store) {
+        *self.usage.lock() = store.usage();
+        let old = self.store.lock().replace(store);
+        drop(old);
+    }
+
+    /// Whether there is something.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.store.lock().is_none()
+    }
+
+    /// How much memory the device has for data, with its snapshots and what was made of them, in KiB; `None` if that
+    /// is its size.
+    pub(crate) fn memory_kib(&self) -> Option<usize> {
+        self.usage.lock().as_ref().map(Usage::kib)
+    }
+
     /// Whether what it has is also that of a disk whose power is on.
     pub(crate) fn is_shared(&self) -> bool {
-        self.store.lock().as_ref().is_some_and(RamStore::is_shared)
+        self.store.lock().as_ref().is_some_and(Store::is_shared)
     }
 
     /// How much memory it has.
     pub(crate) fn mib(&self) -> u64 {
         // CAST: `u64` is as wide as `usize`.
-        self.store.lock().as_ref().map_or(0, RamStore::mib) as u64
+        self.store.lock().as_ref().map_or(0, Store::mib) as u64
     }
 }
 
@@ -83,11 +134,11 @@ pub(crate) struct Medium {
     read_only: bool,
     discard: bool,
     /// `None` if the disk is not backed by memory: it completes requests and moves no data.
-    store: Option<RamStore>,
+    store: Option<Store>,
     /// The store is another disk's as well, and that one keeps it.
     is_borrowed: bool,
     /// What was kept and is not needed: but only when all has been made it can go.
-    unused: Option<RamStore>,
+    unused: Option<Store>,
     /// `None` if what is written is durable at once.
     cache: Option<Pin<KBox<WriteCache>>>,
     /// How the power goes.
@@ -107,18 +158,29 @@ pub(crate) struct SizeChange {
 
 impl SizeChange {
     /// Allocates it, for a store of `now_mib` that is to have `mib`. Errors as [`RamStore::new`].
-    pub(crate) fn prepare(now_mib: u64, mib: u64, cache_mib: u32, node: i32) -> Result<Self> {
+    pub(crate) fn prepare(
+        kind: StoreKind,
+        now_mib: u64,
+        mib: u64,
+        cache_mib: u32,
+        node: i32,
+    ) -> Result<Self> {
         let size = usize::try_from(mib)?;
+        let cut_mib = match kind {
+            StoreKind::Linear => usize::try_from(now_mib.saturating_sub(mib))?,
+            StoreKind::Thin => 0,
+        };
         Ok(Self {
             growth: match mib.checked_sub(now_mib) {
                 None | Some(0) => None,
-                Some(more) => Some(RamStore::prepare_growth(
+                Some(more) => Some(Store::prepare_growth(
+                    kind,
                     usize::try_from(more)?,
                     size,
                     node,
                 )?),
             },
-            cut: RamStore::with_room(usize::try_from(now_mib.saturating_sub(mib))?)?,
+            cut: RamStore::with_room(cut_mib)?,
             cache: make_cache(cache_mib, size, node)?,
         })
     }
@@ -134,11 +196,7 @@ fn make_cache(cache_mib: u32, mib: usize, node: i32) -> Result<Option<Pin<KBox<W
 impl Medium {
     /// Makes the medium of a new disk, with the data that is in `kept`, or with the store of another disk, which has the
     /// same size.
-    pub(crate) fn new(
-        config: &Config,
-        kept: &Arc<Kept>,
-        borrowed: Option<RamStore>,
-    ) -> Result<Self> {
+    pub(crate) fn new(config: &Config, kept: &Arc<Kept>, borrowed: Option<Store>) -> Result<Self> {
         let (mib, node) = (usize::try_from(config.size_mib)?, config.home_node);
         let mut medium = Self {
             capacity_sectors: config.size_mib * SECTORS_PER_MIB,
@@ -164,21 +222,32 @@ impl Medium {
             return Ok(medium);
         }
         medium.cache = make_cache(config.cache_mib, mib, node)?;
+        let kind = config.store;
         match &mut medium.store {
-            None => medium.store = Some(RamStore::new(mib, node)?),
-            // One that is too large stays so for now: see `give_up_surplus`.
-            Some(store) => match mib.checked_sub(store.mib()) {
+            Some(store) if store.kind() == kind => match mib.checked_sub(store.mib()) {
+                // One that is too large stays so for now: see `give_up_surplus`.
                 None | Some(0) => (),
-                Some(more) => store.grow(&mut RamStore::prepare_growth(more, mib, node)?)?,
+                Some(more) => store.grow(&mut Store::prepare_growth(kind, more, mib, node)?)?,
             },
+            _ => {
+                let store = Store::new(kind, mib, node)?;
+                *kept.usage.lock() = store.usage();
+                medium.unused = medium.store.replace(store);
+            }
+        }
+        if let Some(store) = &medium.store {
+            store.set_memory_limit(config.memory_limit_mib);
         }
         Ok(medium)
     }
 
-    /// How much of the memory that was kept the disk has no place for.
+    /// How much of the memory that was kept the disk has no place for. A thin store has none before something is
+    /// written.
     pub(crate) fn surplus_mib(&self) -> Result<usize> {
-        let has_mib = self.store.as_ref().map_or(0, RamStore::mib);
-        Ok(has_mib.saturating_sub(self.mib()?))
+        match &self.store {
+            Some(Store::Linear(store)) => Ok(store.mib().saturating_sub(self.mib()?)),
+            _ => Ok(0),
+        }
     }
 
     /// The disk is made: moves its surplus to `cut`, which has room for it, and gives what it does not need at all.
@@ -187,7 +256,7 @@ impl Medium {
     /// # Errors
     ///
     /// `EBUSY` if `cut` has not the room.
-    pub(crate) fn give_up_surplus(&mut self, cut: &mut RamStore) -> Result<Option<RamStore>> {
+    pub(crate) fn give_up_surplus(&mut self, cut: &mut RamStore) -> Result<Option<Store>> {
         let mib = self.mib()?;
         if let Some(store) = &mut self.store {
             store.shrink(mib, cut)?;
@@ -204,18 +273,45 @@ impl Medium {
         self.capacity_sectors
     }
 
+    /// A copy of the store with its own life: see [`Store::try_clone`].
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if it is not thin, `ENOMEM`.
+    pub(crate) fn clone_store(&self) -> Result<Store> {
+        self.store.as_ref().ok_or(EOPNOTSUPP)?.try_clone()
+    }
+
+    /// Puts another store in the place of the one there is; gives that one. All that was written is durable.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it has another size, or another store is there; then all is as it was.
+    pub(crate) fn exchange_store(&mut self, new: Store) -> Result<Store> {
+        let mib = self.mib()?;
+        match &mut self.store {
+            Some(store) if store.kind() == new.kind() && new.mib() == mib => {
+                if let Some(cache) = &self.cache {
+                    cache.flush();
+                }
+                Ok(core::mem::replace(store, new))
+            }
+            _ => Err(EBUSY),
+        }
+    }
+
     /// Another store with the same memory, for another disk.
     ///
     /// # Errors
     ///
     /// `EINVAL` if it is not backed by memory, `ENOMEM`.
-    pub(crate) fn share_store(&mut self) -> Result<RamStore> {
+    pub(crate) fn share_store(&mut self) -> Result<Store> {
         self.store.as_mut().ok_or(EINVAL)?.share()
     }
 
     /// Whether another disk has the same memory.
     pub(crate) fn is_shared(&self) -> bool {
-        self.store.as_ref().is_some_and(RamStore::is_shared)
+        self.store.as_ref().is_some_and(Store::is_shared)
     }
 
     /// Forbids or allows writing.
@@ -280,8 +376,9 @@ impl Medium {
             Operation::Write => self.with_store(sector, bytes, |store, position, _| {
                 store.write(position, segments())
             }),
-            Operation::Discard if self.discard => self.with_store(sector, bytes, RamStore::discard),
-            Operation::WriteZeroes => self.with_store(sector, bytes, RamStore::zero),
+            // What was discarded reads as zeroes.
+            Operation::Discard if self.discard => self.with_store(sector, bytes, Store::zero),
+            Operation::WriteZeroes => self.with_store(sector, bytes, Store::zero),
             _ => Status::NOTSUPP,
         }
     }
@@ -293,7 +390,7 @@ impl Medium {
         &self,
         sector: u64,
         bytes: u32,
-        f: impl FnOnce(&RamStore, u64, usize) -> Result,
+        f: impl FnOnce(&Store, u64, usize) -> Result,
     ) -> Status {
         let sectors = u64::from(bytes) >> SECTOR_SHIFT;
         match sector.checked_add(sectors) {
@@ -347,10 +444,13 @@ impl Medium {
     /// The power is off: what is durable stays, for the next time.
     pub(crate) fn power_off(&mut self) {
         if let (Some(store), Some(cache)) = (&self.store, self.cache.take()) {
-            cache.lose(store, self.power_cut, self.block_bytes);
+            if cache.lose(store, self.power_cut, self.block_bytes).is_err() {
+                pr_err!("no memory for what a snapshot has, too: some of what was not durable is left\n");
+            }
         }
         let store = self.store.take().filter(|_| !self.is_borrowed);
-        if let Some(store) = store.or(self.unused.take()) {
+        // If there still is what was not needed, the disk was never added.
+        if let Some(store) = self.unused.take().or(store) {
             *self.kept.store.lock() = Some(store);
         }
     }

@@ -15,7 +15,6 @@ use crate::{
         RamDiskOperations, //
     },
     medium::Kept,
-    ramstore::RamStore,
     registry::{
         self,
         Index,
@@ -23,6 +22,7 @@ use crate::{
         SharedTagSet, //
     },
     settings::Settings,
+    store::Store,
     tagset::TagSet,
 };
 use kernel::{
@@ -60,7 +60,7 @@ impl Prepared {
         settings: &Settings,
         kept: &Arc<Kept>,
         index: Index,
-        borrowed: Option<RamStore>,
+        borrowed: Option<Store>,
     ) -> Result<Self> {
         let make = || {
             let make_tag_set = || -> Result<Arc<TagSet<RamDiskOperations>>> {
@@ -75,7 +75,13 @@ impl Prepared {
                 Some(shared) => shared.tagset(),
                 None => make_tag_set()?,
             };
-            let disk = NewRamDisk::new(&name, &settings.config()?, tagset, kept.clone(), borrowed)?;
+            let disk = NewRamDisk::new(
+                &name,
+                &settings.config(&name)?,
+                tagset,
+                kept.clone(),
+                borrowed,
+            )?;
             Ok((disk, shared))
         };
         match make() {

@@ -16,6 +16,7 @@ use crate::{
 };
 use core::ptr::NonNull;
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         atomic::Acquire,
@@ -303,16 +304,6 @@ impl RamStore {
         })
     }
 
-    /// Forgets the `len` bytes from `position` on; they read as zeroes. This store gives no memory back.
-    ///
-    /// # Errors
-    ///
-    /// As [`RamStore::zero`].
-    #[inline(always)]
-    pub(crate) fn discard(&self, position: u64, len: usize) -> Result {
-        self.zero(position, len)
-    }
-
     /// Calls `copy_one` for each contiguous piece of the store and of a segment, with the address of
     /// either and the length of both.
     #[inline(always)]
@@ -342,7 +333,7 @@ impl RamStore {
     ///
     /// `EIO` where the store ends.
     #[inline(always)]
-    fn for_each_piece(
+    pub(crate) fn for_each_piece(
         &self,
         position: u64,
         len: usize,
@@ -373,4 +364,23 @@ impl Drop for RamStore {
             self.chunks.drain_all().for_each(core::mem::forget);
         }
     }
+}
+
+/// Calls `f` with the number of each page that the range touches, and the part of it, by offset and length.
+#[inline(always)]
+pub(crate) fn for_each_page(
+    position: u64,
+    len: usize,
+    mut f: impl FnMut(usize, usize, usize) -> Result,
+) -> Result {
+    let mut position = usize::try_from(position)?;
+    let mut left = len;
+    while left != 0 {
+        let offset = position % PAGE_SIZE;
+        let part = left.min(PAGE_SIZE - offset);
+        f(position / PAGE_SIZE, offset, part)?;
+        left -= part;
+        position = position.wrapping_add(part);
+    }
+    Ok(())
 }

@@ -65,6 +65,9 @@ impl Drop for Opened {
     fn drop(&mut self) {
         let registry = REGISTRY.lock().take();
         drop(registry);
+        // The pages of thin stores are freed by a function of the module.
+        // SAFETY: This may sleep.
+        unsafe { bindings::rcu_barrier() };
     }
 }
 

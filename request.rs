@@ -127,6 +127,8 @@ impl Status {
     pub(crate) const NOTSUPP: Self = Self(bindings::BLK_STS_NOTSUPP);
     /// The operation failed. The submitter sees `EIO`.
     pub(crate) const IOERR: Self = Self(bindings::BLK_STS_IOERR);
+    /// There is no room for the data. The submitter sees `ENOSPC`.
+    pub(crate) const NOSPC: Self = Self(bindings::BLK_STS_NOSPC);
     /// The device did not answer in time. The submitter sees `ETIMEDOUT`.
     pub(crate) const TIMEOUT: Self = Self(bindings::BLK_STS_TIMEOUT);
 
@@ -143,11 +145,12 @@ impl Status {
 }
 
 impl From<Result> for Status {
-    /// Every error of a store is an I/O error to the block layer.
+    /// Every error of a store is an I/O error to the block layer, but that it is full.
     #[inline(always)]
     fn from(result: Result) -> Self {
         match result {
             Ok(()) => Self::OK,
+            Err(ENOSPC) => Self::NOSPC,
             Err(_) => Self::IOERR,
         }
     }

@@ -5,7 +5,7 @@
 //! This file turns the module's parameters into devices; [`configfs`] makes them at run time. What a device
 //! shall be is in [`settings`], what it does in [`device`]. The block layer in safe Rust, with no word about
 //! RAM, is in [`tagset`], [`queue`], [`request`], [`disk`] and their helpers; the memory, with no word about the
-//! block layer, is in [`ramstore`].
+//! block layer, is in [`ramstore`] and [`thinstore`].
 
 // blk-mq in safe Rust: the whole contract, of which each driver uses its part.
 #[allow(dead_code)]
@@ -39,6 +39,9 @@ mod power;
 mod ramstore;
 mod registry;
 mod settings;
+mod snapshots;
+mod store;
+mod thinstore;
 mod throttle;
 mod values;
 

@@ -24,11 +24,16 @@ use crate::{
         Param, //
     },
     ramstore,
+    store::{
+        Store,
+        StoreKind, //
+    },
     tagset::{
         self,
         HwQueues,
         TagSetOptions, //
     },
+    thinstore,
     values::{
         Allowed,
         Value, //
@@ -119,6 +124,11 @@ macro_rules! settings {
                     queue_mode: 103,
                     power_cut: 104,
                     share_store: 105,
+                    snapshot: 106,
+                    rollback: 107,
+                    drop: 108,
+                    clone_of: 109,
+                    memory_kib: 110,
                 ],
             }
         }
@@ -132,6 +142,11 @@ pub(crate) const BADBLOCKS: u64 = 102;
 pub(crate) const QUEUE_MODE: u64 = 103;
 pub(crate) const POWER_CUT: u64 = 104;
 pub(crate) const SHARE_STORE: u64 = 105;
+pub(crate) const SNAPSHOT: u64 = 106;
+pub(crate) const ROLLBACK: u64 = 107;
+pub(crate) const DROP: u64 = 108;
+pub(crate) const CLONE_OF: u64 = 109;
+pub(crate) const MEMORY_KIB: u64 = 110;
 
 /// Their names.
 pub(crate) const OTHER_ATTRIBUTES: &[&CStr] = &[
@@ -141,6 +156,11 @@ pub(crate) const OTHER_ATTRIBUTES: &[&CStr] = &[
     c"queue_mode",
     c"power_cut",
     c"share_store",
+    c"snapshot",
+    c"rollback",
+    c"drop",
+    c"clone_of",
+    c"memory_kib",
 ];
 
 const MAX_DEPTH: i64 = TagSetOptions::MAX_QUEUE_DEPTH as i64;
@@ -221,6 +241,13 @@ settings! {
     33: lie_about_flush = 0, Allowed::Switch,
         LiveFault(|faults, now| { faults.set_lie_about_flush(now.is_on(Key::lie_about_flush)); Ok(()) }),
         "Say that the volatile write cache is flushed, and leave it as it is";
+    34: store = "linear", Allowed::Words(&["linear", "thin"]), Off,
+        "linear: have all memory from the start; thin: take it when something is written, and give it \
+         back when that is discarded";
+    35: memory_wait_msec = 0, Allowed::Range(0, MAX_COUNT), Off,
+        "With store=thin, for how many ms a write waits for memory before it fails with ENOSPC";
+    36: memory_limit = 0, Allowed::Range(0, MAX_COUNT), Off,
+        "With store=thin, most MiB of memory that the data takes, with its snapshots; 0: what there is";
 }
 
 /// What a RAM disk shall be, or is.
@@ -335,6 +362,19 @@ impl Settings {
         }
     }
 
+    /// Takes over a store that is kept.
+    pub(crate) fn take_store(&mut self, store: &Store) {
+        // CAST: `u64` is as wide as `usize`.
+        self.take_size(store.mib() as u64);
+        self.set(
+            Key::store,
+            match store.kind() {
+                StoreKind::Linear => 0,
+                StoreKind::Thin => 1,
+            },
+        );
+    }
+
     /// Whether the disk shares its tag set with others.
     pub(crate) fn shared_tags(&self) -> bool {
         self.is_on(Key::shared_tags)
@@ -356,9 +396,11 @@ impl Settings {
         }
         let available_mib =
             (ramstore::available_bytes() >> 20).saturating_add(kept.map_or(0, Kept::mib));
-        let size_mib = self
-            .unsigned(Key::size)
-            .saturating_add(self.unsigned(Key::cache_size));
+        let size_mib = match self.store() {
+            StoreKind::Linear => self.unsigned(Key::size),
+            StoreKind::Thin => 0,
+        };
+        let size_mib = size_mib.saturating_add(self.unsigned(Key::cache_size));
         if devices.saturating_mul(size_mib) <= available_mib {
             return Ok(());
         }
@@ -383,7 +425,35 @@ impl Settings {
         Err(ENOMEM)
     }
 
-    /// Checks what a disk has to be whose store is another one's, too: of `size_mib` if that is given, with memory,
+    /// Checks what a disk has to be whose store is thin: not too large; and with a tag set of its own, because its
+    /// driver may sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, with a line in the log.
+    fn check_thin(&self, name: &CStr) -> Result {
+        let size = self.unsigned(Key::size);
+        if self.store() == StoreKind::Linear || !self.is_memory_backed() {
+            return Ok(());
+        }
+        if size > thinstore::MAX_MIB {
+            let most = thinstore::MAX_MIB;
+            log_refused(
+                Some(name),
+                c"size",
+                &size,
+                fmt!("1 to {most} with store=thin"),
+            );
+            return Err(EINVAL);
+        }
+        if self.shared_tags() {
+            log_refused(Some(name), c"shared_tags", &1, fmt!("0 with store=thin"));
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Checks what a disk has to be whose store is another one's, too: linear, of `size_mib` if that is given, with memory,
     /// and without a cache, which would put back what the other one has written over.
     ///
     /// # Errors
@@ -394,6 +464,7 @@ impl Settings {
         let wanted = [
             (Key::size, size_mib.unwrap_or(size)),
             (Key::memory_backed, 1),
+            (Key::store, 0),
             (Key::cache_size, 0),
         ];
         for (key, wanted) in wanted {
@@ -415,6 +486,14 @@ impl Settings {
     /// Whether the disk keeps data.
     pub(crate) fn is_memory_backed(&self) -> bool {
         self.is_on(Key::memory_backed)
+    }
+
+    /// Which kind of store it has, if it keeps data.
+    pub(crate) fn store(&self) -> StoreKind {
+        match self.number(Key::store) {
+            0 => StoreKind::Linear,
+            _ => StoreKind::Thin,
+        }
     }
 
     /// How many hardware queues there shall be.
@@ -479,15 +558,22 @@ impl Settings {
             i32::try_from(self.number(Key::home_node))?,
         );
         Ok(TagSetOptions {
-            blocking: self.is_on(Key::blocking),
+            // A thin store may sleep to get memory.
+            blocking: self.is_on(Key::blocking)
+                || (self.is_memory_backed() && self.store() == StoreKind::Thin),
             no_sched_by_default: self.is_on(Key::no_sched),
             shared_between_queues: self.is_on(Key::shared_tag_bitmap),
             ..options
         })
     }
 
-    /// What the disk shall be.
-    pub(crate) fn config(&self) -> Result<Config> {
+    /// What the disk `name` shall be.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for what cannot be, with a line in the log.
+    pub(crate) fn config(&self, name: &CStr) -> Result<Config> {
+        self.check_thin(name)?;
         let irq_mode = match self.number(Key::irqmode) {
             0 => IrqMode::Inline,
             1 => IrqMode::Softirq,
@@ -500,6 +586,12 @@ impl Settings {
             block_size: u32::try_from(self.number(Key::blocksize))?,
             home_node: i32::try_from(self.number(Key::home_node))?,
             memory_backed: self.is_memory_backed(),
+            store: self.store(),
+            memory_wait_msec: u32::try_from(self.number(Key::memory_wait_msec))?,
+            memory_limit_mib: match usize::try_from(self.number(Key::memory_limit))? {
+                0 => None,
+                mib => Some(mib),
+            },
             discard: self.is_on(Key::discard),
             write_zeroes: self.is_on(Key::write_zeroes),
             write_cache: self.is_on(Key::write_cache),
@@ -527,7 +619,7 @@ impl Settings {
 }
 
 /// The value before the word "force", if that is there.
-fn without_force(text: &CStr) -> Result<Option<CString>> {
+pub(crate) fn without_force(text: &CStr) -> Result<Option<CString>> {
     let text = text.to_str().map_err(|_| EINVAL)?;
     text.strip_suffix("force")
         .filter(|value| value.ends_with([' ', '\t']))

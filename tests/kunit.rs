@@ -188,6 +188,169 @@ mod ramstore {
     }
 }
 
+#[kunit_tests(rnullblk_thinstore)]
+mod thinstore {
+    use super::*;
+    use crate::{
+        faults::mix,
+        segment::Segment,
+        tagset::NO_NODE,
+        thinstore::ThinStore, //
+    };
+    use kernel::page::PAGE_SIZE;
+
+    const MIB: usize = 1 << 20;
+
+    fn segment(bytes: &mut [u8]) -> Segment<'_> {
+        // SAFETY: The bytes are borrowed as long as the segment.
+        unsafe { Segment::from_raw(bytes.as_mut_ptr(), bytes.len()) }
+    }
+
+    fn write(store: &ThinStore, position: usize, bytes: &mut [u8]) -> Result {
+        store.write(position as u64, core::iter::once(segment(bytes)))
+    }
+
+    fn read(store: &ThinStore, position: usize, bytes: &mut [u8]) -> Result {
+        store.read(position as u64, core::iter::once(segment(bytes)))
+    }
+
+    /// A store, and what it should have in the `WINDOW` bytes from `start` on, across the end of a table.
+    struct Modelled {
+        store: ThinStore,
+        model: KVVec<u8>,
+    }
+
+    const WINDOW: usize = 64 * PAGE_SIZE;
+
+    impl Modelled {
+        fn new(mib: usize) -> Result<Self> {
+            Ok(Self {
+                store: ThinStore::new(mib, NO_NODE)?,
+                model: KVVec::from_elem(0, WINDOW, GFP_KERNEL)?,
+            })
+        }
+
+        fn try_clone(&self) -> Result<Self> {
+            let mut model = KVVec::with_capacity(WINDOW, GFP_KERNEL)?;
+            model.extend_from_slice(&self.model, GFP_KERNEL)?;
+            Ok(Self {
+                store: self.store.try_clone()?,
+                model,
+            })
+        }
+
+        fn change(&mut self, start: usize, dice: u64) -> Result {
+            // CAST: What is cut off is not needed.
+            let at = (mix(dice) as usize % WINDOW) & !511;
+            let len = ((mix(dice ^ 1) as usize % (9 * PAGE_SIZE)) & !511).min(WINDOW - at);
+            let part = &mut self.model[at..at + len];
+            if dice % 3 == 0 {
+                part.fill(0);
+                self.store.zero((start + at) as u64, len)
+            } else {
+                part.fill(dice as u8);
+                write(&self.store, start + at, part)
+            }
+        }
+
+        fn is_right(&self, start: usize) -> Result<bool> {
+            let mut found = KVVec::from_elem(1, WINDOW, GFP_KERNEL)?;
+            read(&self.store, start, &mut found)?;
+            Ok(*found == *self.model)
+        }
+    }
+
+    /// Writes, zeroes, copies, and the end of copies, in random order.
+    #[test]
+    fn copies_have_a_life_of_their_own() -> Result {
+        for seed in 0..4 {
+            // Within a table, and across the ends of tables of both levels.
+            for start in [0, 2 * MIB - WINDOW / 2, 1024 * MIB - WINDOW / 2] {
+                let mut stores = KVec::new();
+                stores.push(Modelled::new(2048)?, GFP_KERNEL)?;
+                for step in 0..150 {
+                    let dice = mix(seed << 32 | step);
+                    // CAST: What is cut off is not needed.
+                    let which = (dice >> 32) as usize % stores.len();
+                    match dice % 16 {
+                        0 if stores.len() < 5 => {
+                            let copy = stores[which].try_clone()?;
+                            stores.push(copy, GFP_KERNEL)?;
+                        }
+                        1 if stores.len() > 1 => {
+                            let _ = stores.remove(which);
+                        }
+                        _ => stores[which].change(start, dice)?,
+                    }
+                }
+                for store in &stores {
+                    assert!(store.is_right(start)?);
+                }
+                let usage = stores[0].store.usage();
+                assert!(usage.kib() != 0);
+                drop(stores);
+                assert!(usage.kib() == 0);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn memory_is_that_of_what_was_written() -> Result {
+        let store = ThinStore::new(1 << 30, NO_NODE)?;
+        let usage = store.usage();
+        let kib = |pages: usize| pages * PAGE_SIZE >> 10;
+        let mut bytes = [1; 512];
+        read(&store, MIB, &mut bytes)?;
+        assert!(bytes == [0; 512] && usage.kib() == 0);
+        // A page, and two tables.
+        write(&store, (1 << 50) - 512, &mut [1; 512])?;
+        assert!(usage.kib() == kib(3));
+        let copy = store.try_clone()?;
+        assert!(usage.kib() == kib(3));
+        // Each of them again.
+        write(&copy, (1 << 50) - 512, &mut [2; 512])?;
+        assert!(usage.kib() == kib(6));
+        copy.zero((1 << 50) - PAGE_SIZE as u64, PAGE_SIZE)?;
+        assert!(usage.kib() == kib(5));
+        // The whole of a table goes at once.
+        copy.zero((1 << 50) - (2 << 20), 2 << 20)?;
+        assert!(usage.kib() == kib(4));
+        drop(copy);
+        assert!(usage.kib() == kib(3));
+        read(&store, (1 << 50) - 512, &mut bytes)?;
+        assert!(bytes == [1; 512]);
+        Ok(())
+    }
+
+    #[test]
+    fn its_end_is_the_end() -> Result {
+        let store = ThinStore::new(1, NO_NODE)?;
+        let mut bytes = [1; 1024];
+        assert!(write(&store, MIB - 512, &mut bytes) == Err(EIO));
+        assert!(read(&store, MIB - 512, &mut bytes) == Err(EIO));
+        assert!(store.zero((MIB - 512) as u64, 1024) == Err(EIO));
+        assert!(read(&store, usize::MAX, &mut bytes) == Err(EIO));
+        assert!(store.usage().kib() == 0);
+        Ok(())
+    }
+
+    #[test]
+    fn no_more_than_its_limit() -> Result {
+        let store = ThinStore::new(64, NO_NODE)?;
+        store.set_memory_limit(Some(1));
+        let mut bytes = pattern(MIB)?;
+        assert!(write(&store, 0, &mut bytes) == Err(ENOSPC));
+        assert!(store.usage().kib() == MIB >> 10);
+        // What is there can be written.
+        write(&store, 0, &mut [3; 512])?;
+        store.zero(0, MIB)?;
+        assert!(store.usage().kib() < 16);
+        write(&store, 32 << 20, &mut bytes[..MIB / 2])?;
+        Ok(())
+    }
+}
+
 #[kunit_tests(rnullblk_segment)]
 mod segment {
     use crate::segment::{
@@ -500,6 +663,16 @@ mod values {
         assert!(number(&Allowed::Sectors, c"0") == Ok(0));
         assert!(number(&Allowed::Sectors, c"8") == Ok(8));
         assert!(number(&Allowed::Sectors, c"7") == Err(ERANGE));
+    }
+
+    #[test]
+    fn words() {
+        let words = Allowed::Words(&["linear", "thin"]);
+        assert!(number(&words, c"linear") == Ok(0));
+        assert!(number(&words, c"thin") == Ok(1));
+        for wrong in [c"", c"thi", c"thinner", c"1", c"linear thin"] {
+            assert!(number(&words, wrong) == Err(EINVAL));
+        }
     }
 
     #[test]

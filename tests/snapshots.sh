@@ -1,0 +1,336 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+. "$(dirname "$0")/lib.sh"
+# A snapshot has what the disk had, for nothing but what is changed later; a rollback brings it back, and clone_of makes
+# another device of it.
+plan 13
+
+expect_log 'I/O error|EXT4-fs|JBD2|lost async page write|Aborting journal'
+pick_seed
+
+# thin NAME MIB [ATTRIBUTE VALUE]...
+thin() {
+    name=$1
+    new "$name"
+    set_to "$name" store thin
+    set_to "$name" size "$2"
+    shift 2
+    while [ $# -gt 0 ]; do
+        set_to "$name" "$1" "$2"
+        shift 2
+    done
+    power "$name" 1
+}
+
+kib() { cat "$CONFIG/$1/memory_kib"; }
+# fill DEVICE WHAT [MIB]: noise that differs by WHAT
+fill() { (seed=$((seed + $2)) && noise "${3:-4}") | dd of="/dev/$1" bs=1M oflag=direct iflag=fullblock status=none; }
+filled() { (seed=$((seed + $2)) && noise "${3:-4}") | cmp - "$WORK/read-$1"; }
+has_noise() { # has_noise DEVICE WHAT [MIB]
+    dd if="/dev/$1" of="$WORK/read-$1" bs=1M count="${3:-4}" iflag=direct status=none
+    filled "$@"
+}
+snapshots_are() { [ "$(paste -s -d ' ' "$CONFIG/dut/snapshot")" = "$1" ]; }
+
+back_and_forth() {
+    thin dut 4096
+    fill dut 1
+    set_to dut snapshot one
+    fill dut 2 2
+    set_to dut snapshot two
+    blkdiscard /dev/dut
+    fill dut 3 1
+    set_to dut rollback one
+    has_noise dut 1
+    set_to dut rollback two
+    has_noise dut 2 2
+    fill dut 4
+    set_to dut rollback one
+    has_noise dut 1
+    set_to dut rollback one
+    has_noise dut 1
+}
+
+# Every page in turn, so that all tables are parted; the snapshot must not move.
+page_by_page() {
+    thin dut 64
+    fill dut 1 8
+    set_to dut snapshot golden
+    fio --name=pages --filename=/dev/dut --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite --bs=4k --size=8m \
+        --randseed="$seed" --verify=crc32c --verify_fatal=1 >"$WORK/fio.log"
+    fio --name=parts --filename=/dev/dut --direct=1 --rw=randwrite --bs=512 --size=1m --randseed="$seed" >"$WORK/fio.log"
+    blkdiscard --offset 6M --length 1M /dev/dut
+    blkdiscard --zeroout --offset $((7 << 20)) --length 2560 /dev/dut
+    set_to dut rollback golden
+    has_noise dut 1 8
+}
+
+golden_file_system() {
+    thin dut 256
+    mkfs.ext4 -q /dev/dut
+    dir=$(mount_dir)
+    mount /dev/dut "$dir"
+    noise 4 >"$dir/golden"
+    umount "$dir"
+    set_to dut snapshot golden
+    for round in $(seq "$(scaled 25)"); do
+        mount /dev/dut "$dir"
+        noise 4 | cmp - "$dir/golden"
+        [ ! -e "$dir/more" ]
+        echo "$round" >"$dir/more"
+        rm "$dir/golden"
+        umount "$dir"
+        set_to dut rollback golden
+    done
+    e2fsck -fn /dev/dut
+}
+
+# As after a power cut: the journal is replayed.
+under_a_mount() {
+    thin dut 256
+    mkfs.ext4 -q /dev/dut
+    dir=$(mount_dir)
+    mount /dev/dut "$dir"
+    noise 4 >"$dir/file"
+    sync "$dir/file"
+    set_to dut snapshot mounted
+    rm "$dir/file"
+    fails_with "Device or resource busy" set_to dut rollback mounted
+    log_has "dut: rollback=mounted refused: allowed is nothing while it is open"
+    umount "$dir"
+    set_to dut rollback mounted
+    mount /dev/dut "$dir"
+    noise 4 | cmp - "$dir/file"
+    set_to dut rollback "mounted force"
+    umount "$dir" || true
+}
+
+while_written() {
+    thin dut 64
+    fill dut 1 2
+    while_io /dev/dut take_and_drop
+}
+take_and_drop() {
+    for number in 1 2 3 4 5 6 7 8; do
+        set_to dut snapshot "$number"
+    done
+    snapshots_are "1 2 3 4 5 6 7 8"
+    for number in 3 1 8 2 4 5 7 6; do
+        set_to dut drop "$number"
+    done
+    snapshots_are ""
+}
+
+partitions() {
+    thin dut 64
+    set_to dut snapshot empty
+    echo 'size=8MiB' | sfdisk -q /dev/dut
+    wait_for 5 test -b /dev/dut1
+    set_to dut snapshot parted
+    set_to dut rollback empty
+    : </dev/dut
+    wait_for 5 test ! -e /dev/dut1
+    set_to dut rollback parted
+    : </dev/dut
+    wait_for 5 test -b /dev/dut1
+}
+
+# A snapshot takes no memory, and what is changed takes its own; a rollback and a drop give it back.
+memory() {
+    thin dut $((1 << 20))
+    fill dut 1 32
+    before=$(kib dut)
+    for number in $(seq 20); do
+        set_to dut snapshot "$number"
+    done
+    echo "$before KiB, with 20 snapshots $(kib dut)"
+    [ "$(kib dut)" -eq "$before" ]
+    fill dut 2 2
+    echo "with 2 MiB changed $(kib dut)"
+    [ $(($(kib dut) - before)) -ge 2048 ]
+    [ $(($(kib dut) - before)) -lt 2148 ]
+    set_to dut rollback 7
+    [ "$(kib dut)" -eq "$before" ]
+    blkdiscard /dev/dut
+    [ "$(kib dut)" -eq "$before" ]
+    for number in $(seq 19); do
+        set_to dut drop "$number"
+    done
+    [ "$(kib dut)" -eq "$before" ]
+    set_to dut drop 20
+    [ "$(kib dut)" -eq 0 ]
+}
+
+# How long it all takes, beside a copy of 64 MiB.
+usec() { # usec TIMES COMMAND...: of each
+    times=$1
+    shift
+    started=$(date +%s%N)
+    for number in $(seq "$times"); do
+        "$@"
+    done
+    echo $((($(date +%s%N) - started) / 1000 / times))
+}
+copy_all() { dd if=/dev/dut of=/dev/copy bs=1M count=64 iflag=direct oflag=direct status=none; }
+take_one() { echo "n$number" >$CONFIG/dut/snapshot; }
+roll_one() { echo "n$number" >$CONFIG/dut/rollback; }
+quick() {
+    thin copy 64
+    thin dut 64
+    fill dut 1 64
+    copy=$(usec 3 copy_all)
+    take=$(usec 30 take_one)
+    roll=$(usec 30 roll_one)
+    fill dut 2 1
+    roll_mib=$(usec 1 roll_one)
+    {
+        echo "a copy of 64 MiB: $copy us; a snapshot: $take us; a rollback: $roll us;"
+        echo "a rollback of 1 MiB that was changed: $roll_mib us"
+    } | paste -s -d ' ' >"$WORK/times"
+    cat "$WORK/times"
+    has_noise dut 1 64
+    [ $((take * 4)) -lt "$copy" ]
+}
+
+clones() {
+    thin dut 256
+    mkfs.ext4 -q /dev/dut
+    dir=$(mount_dir)
+    mount /dev/dut "$dir"
+    noise 4 >"$dir/file"
+    umount "$dir"
+    set_to dut snapshot golden
+    before=$(kib dut)
+    blkdiscard /dev/dut
+    for clone in writable readonly; do
+        new $clone
+        set_to $clone clone_of dut/golden
+    done
+    set_to readonly read_only 1
+    power writable 1
+    power readonly 1
+    has writable size 256
+    has writable store thin
+    [ "$(kib dut)" -eq "$before" ]
+    mount -o ro,noload /dev/readonly "$dir"
+    noise 4 | cmp - "$dir/file"
+    umount "$dir"
+    mount /dev/writable "$dir"
+    echo more >"$dir/more"
+    umount "$dir"
+    e2fsck -fn /dev/writable
+    sum_of /dev/readonly >"$WORK/sum"
+    # They outlive what they come from, and have a life of their own.
+    rmdir $CONFIG/dut
+    set_to writable snapshot mine
+    blkdiscard /dev/writable
+    sum_of /dev/readonly | diff "$WORK/sum" -
+    set_to writable rollback mine
+    power writable 0
+    power writable 1
+    mount /dev/writable "$dir"
+    [ "$(cat "$dir/more")" = more ]
+    noise 4 | cmp - "$dir/file"
+    umount "$dir"
+    rmdir $CONFIG/writable $CONFIG/readonly
+}
+
+off() {
+    thin dut 64
+    fill dut 1
+    power dut 0
+    set_to dut snapshot cold
+    power dut 1
+    fill dut 2
+    set_to dut snapshot warm
+    power dut 0
+    set_to dut rollback cold
+    power dut 1
+    has_noise dut 1
+    snapshots_are "cold warm"
+    # What has another size by now comes back with the power off.
+    set_to dut size 65
+    fails_with "Device or resource busy" set_to dut rollback warm
+    power dut 0
+    set_to dut rollback warm
+    has dut size 64
+    power dut 1
+    has_noise dut 2
+}
+
+with_cache() {
+    thin dut 64 cache_size 4
+    fill dut 1 2
+    sync /dev/dut
+    fill dut 2 2
+    set_to dut snapshot seen
+    set_to dut power_cut "1 nothing"
+    power dut 1
+    has_noise dut 1 2
+    set_to dut rollback seen
+    has_noise dut 2 2
+    # What a rollback brought is durable.
+    set_to dut power_cut "1 nothing"
+    power dut 1
+    has_noise dut 2 2
+}
+
+refused() {
+    thin dut 64
+    set_to dut snapshot one
+    fails_with "File exists" set_to dut snapshot one
+    log_has "dut: snapshot=one refused: allowed is a name that no snapshot has"
+    for name in "two words" a/b "$(printf '%032d' 0)"; do
+        fails_with "Invalid argument" set_to dut snapshot "$name"
+    done
+    for attribute in rollback drop; do
+        fails_with "No such file" set_to dut $attribute nobody
+        log_has "dut: $attribute=nobody refused: allowed is the name of a snapshot"
+    done
+    snapshots_are one
+    new other
+    for snapshot in dut dut/nobody nobody/one other/one /; do
+        fails_with "Invalid argument|No such" set_to other clone_of $snapshot
+        log_has "other: clone_of=$snapshot refused: allowed is nothing, or DEVICE/SNAPSHOT"
+    done
+    fails_with "Invalid argument" set_to other snapshot ''
+    fails_with "No data available" set_to other snapshot one
+    set_to other size 1
+    power other 1
+    fails_with "not supported" set_to other snapshot one
+    log_has "other: snapshot=one refused: allowed is what has store=thin"
+    fails_with "Device or resource busy" set_to other clone_of dut/one
+    rmdir $CONFIG/other
+    chown nobody $CONFIG/dut/snapshot
+    fails_with "Operation not permitted" setpriv --reuid nobody --clear-groups --bounding-set -all \
+        sh -c "echo mine >$CONFIG/dut/snapshot"
+}
+
+comes_back() {
+    new dut
+    before=$(used_kib)
+    thin dut $((1 << 20))
+    fill dut 1 32
+    set_to dut snapshot one
+    fill dut 2 32
+    set_to dut snapshot two
+    rmdir $CONFIG/dut
+    memory_is_back "$before" $((8 << 10))
+}
+
+load nr_devices=0
+check "back and forth between two" back_and_forth
+check "each page and part of one that is written parts from the snapshot" page_by_page
+check "a golden file system comes back again and again" golden_file_system
+check "a snapshot of a mounted file system; no rollback under it" under_a_mount
+check "taken and dropped while the disk is written" while_written
+check "partitions come and go with it" partitions
+check "memory is taken for what is changed alone" memory
+check "a snapshot costs little beside a copy" quick
+[ ! -e "$WORK/times" ] || ktap_print_msg "$(cat "$WORK/times")"
+check "other devices made of one, writable and not" clones
+check "with the power off, and over it" off
+check "with a volatile cache" with_cache
+check "what cannot be" refused
+check "all memory comes back" comes_back
+finish
