@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # rblkctl makes, shows, changes and removes real devices, and says what is wrong in words.
-plan 15
+plan 16
+pick_seed
 
 RBLKCTL=${RBLKCTL:-$TESTS/../rblkctl}
 [ -x "$RBLKCTL" ] || skip_all "no rblkctl: make tools"
@@ -179,6 +180,24 @@ bad_blocks() {
 }
 expect_log 'I/O error, dev fast|EXT4-fs.*fast'
 
+snapshots() {
+    rblkctl create lab store=thin --size 16T
+    noise 1 | dd of=/dev/lab bs=64k oflag=direct iflag=fullblock status=none
+    rblkctl snapshot lab take golden
+    rblkctl snapshot lab take other
+    [ "$(rblkctl snapshot lab | paste -s -d ' ')" = "golden other" ]
+    blkdiscard /dev/lab
+    says "open" rblkctl snapshot lab rollback golden 8</dev/lab
+    rblkctl snapshot lab rollback golden
+    noise 1 | cmp -n $((1 << 20)) - /dev/lab
+    rblkctl snapshot lab drop other
+    [ "$(rblkctl snapshot lab)" = golden ]
+    says "the name of a snapshot" rblkctl snapshot lab drop nobody
+    rblkctl create copy clone_of=lab/golden
+    noise 1 | cmp -n $((1 << 20)) - /dev/copy
+    rblkctl remove copy lab
+}
+
 counted() {
     before=$(rblkctl stats fast --json | jq '[.. | .writes? // empty | numbers] | max')
     dd if=/dev/zero of=/dev/fast bs=4k count=100 oflag=direct status=none
@@ -234,6 +253,7 @@ check "it shrinks what is open only by force" shrunk
 check "it removes nothing that is used" not_while_it_is_used
 check "what is pulled out" pulled_out
 check "bad blocks" bad_blocks
+check "snapshots" snapshots
 check "stats" counted
 check "manual page and completions" pages
 check "remove" removed

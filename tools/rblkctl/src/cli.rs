@@ -58,8 +58,8 @@ pub enum Command {
         /// The RAM disk
         #[arg(value_parser = parse_name)]
         name: String,
-        /// Any attribute of the driver but power. size and cache_size take units (1G, 512M, powers of 1024; a plain
-        /// number is MiB), so do blocksize (4k) and completion_nsec (20us)
+        /// Any attribute of the driver but power. size, cache_size and memory_limit take units (1G, 512M, powers of
+        /// 1024; a plain number is MiB), so do blocksize (4k) and completion_nsec (20us)
         #[arg(value_name = "KEY=VALUE", required = true, value_parser = parse_setting)]
         settings: Vec<Setting>,
         /// Shrink a device that is in use: what lies beyond its new end is lost
@@ -100,6 +100,14 @@ pub enum Command {
         name: String,
         #[command(subcommand)]
         action: Option<Badblocks>,
+    },
+    /// List, take, drop or go back to snapshots of a RAM disk with store=thin
+    Snapshot {
+        /// The RAM disk
+        #[arg(value_parser = parse_name)]
+        name: String,
+        #[command(subcommand)]
+        action: Option<Snapshot>,
     },
     /// Show what the hardware queues counted, in total and each
     Stats {
@@ -258,6 +266,28 @@ pub enum Badblocks {
         /// The first and the last sector, of 512 bytes
         #[arg(value_name = "START-END", value_parser = parse_range)]
         range: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum Snapshot {
+    /// Take a snapshot of what the disk has now
+    Take {
+        /// A name for it
+        snapshot: String,
+    },
+    /// Put what a snapshot has in the place of what the disk has
+    Rollback {
+        /// Its name
+        snapshot: String,
+        /// Even if the disk is in use
+        #[arg(long)]
+        force: bool,
+    },
+    /// Give a snapshot and its memory up
+    Drop {
+        /// Its name
+        snapshot: String,
     },
 }
 

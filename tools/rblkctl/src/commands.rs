@@ -6,7 +6,8 @@ use crate::{
     cli::{
         Badblocks,
         Command,
-        Create, //
+        Create,
+        Snapshot, //
     },
     device::{
         read_if_there,
@@ -53,6 +54,7 @@ pub fn run(command: Command, root: &Root, out: &mut dyn Write) -> Result {
         Command::Off { name, force } => off(root, &name, force),
         Command::Remove { names, all, force } => remove(root, &names, all, force),
         Command::Badblocks { name, action } => badblocks(&root.device(&name)?, action, out),
+        Command::Snapshot { name, action } => snapshot(&root.device(&name)?, action, out),
         Command::Stats { names, watch, json } => match watch {
             None => stats(root, &names, json, out),
             Some(interval) => watch_stats(root, &names, interval, json, out),
@@ -256,6 +258,28 @@ fn badblocks(device: &Device<'_>, action: Option<Badblocks>, out: &mut dyn Write
     Ok(())
 }
 
+fn snapshot(device: &Device<'_>, action: Option<Snapshot>, out: &mut dyn Write) -> Result {
+    let (attribute, value) = match action {
+        Some(Snapshot::Take { snapshot }) => ("snapshot", snapshot),
+        Some(Snapshot::Rollback { snapshot, force }) => {
+            let insisting = if force { " force" } else { "" };
+            ("rollback", format!("{snapshot}{insisting}"))
+        }
+        Some(Snapshot::Drop { snapshot }) => ("drop", snapshot),
+        None => {
+            let attributes = device.attributes()?;
+            let Some(list) = attributes.get("snapshot") else {
+                return Err(Error::Message(format!(
+                    "{} has no snapshots to list",
+                    device.name
+                )));
+            };
+            return Ok(list.lines().try_for_each(|name| writeln!(out, "{name}"))?);
+        }
+    };
+    device.set(attribute, &value)
+}
+
 /// The driver's `START LENGTH` as `START-END`, which can be given back.
 fn bad_range(line: &str) -> Option<String> {
     let (start, length) = line.split_once(' ')?;
@@ -448,6 +472,28 @@ rblk0   512M     4K          on     load
         let line = "rblkctl set rblk4 size=1G no_such=1";
         assert!(run_line(&fake, line).is_err());
         assert_eq!(json(&fake, "rblkctl show rblk4 --json")["size"], 64);
+    }
+
+    /// Snapshots are listed, and the attribute is the one of the action.
+    #[test]
+    fn snapshots_have_a_command() {
+        let fake = three_devices();
+        fake.describe(
+            "lab",
+            &[("snapshot", "one\ntwo"), ("rollback", ""), ("drop", "")],
+        );
+        let list = run_line(&fake, "rblkctl snapshot lab");
+        assert_eq!(list, Ok("one\ntwo\n".into()));
+        for (line, attribute, value) in [
+            ("take three", "snapshot", "three"),
+            ("rollback one --force", "rollback", "one force"),
+            ("drop two", "drop", "two"),
+        ] {
+            run_line(&fake, &format!("rblkctl snapshot lab {line}")).expect(line);
+            assert_eq!(json(&fake, "rblkctl show lab --json")[attribute], value);
+        }
+        let none = "rblk4 has no snapshots to list".to_string();
+        assert_eq!(run_line(&fake, "rblkctl snapshot rblk4"), Err(none));
     }
 
     /// A mounted device is neither removed nor switched off, unless forced; then none of several goes.

@@ -40,6 +40,9 @@ a directory for each RAM disk that is on, with its counters
 rblkctl create \-\-size 1G \-\-queues 4 \-\-latency 20us
 rblkctl set rblk0 size=2G read_only=1
 rblkctl badblocks rblk0 add 8\-15
+rblkctl create lab store=thin \-\-size 16T
+rblkctl snapshot lab take golden
+rblkctl snapshot lab rollback golden
 rblkctl stats rblk0 \-\-watch
 rblkctl remove rblk0
 .fi

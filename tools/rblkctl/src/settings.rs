@@ -59,7 +59,7 @@ pub fn parse_setting(text: &str) -> Result<Setting, String> {
 /// Values that people write with units; all others go to the driver as they are.
 fn in_driver_units(attribute: &str, value: &str) -> Result<String, String> {
     let number = match attribute {
-        "size" | "cache_size" => units::mib(value)?,
+        "size" | "cache_size" | "memory_limit" => units::mib(value)?,
         "blocksize" => units::bytes(value)?,
         "completion_nsec" => units::nanoseconds(value)?,
         _ => return Ok(value.into()),
