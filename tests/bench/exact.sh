@@ -130,6 +130,13 @@ whole_devices() { # whole_devices MIB
     done
 }
 
+thin_store() { # thin_store PATTERN
+    make_disk rnullblk "$MIB" store=thin
+    fill "$MIB"
+    biogen_works rnullblk "-thin" "$1"
+    remove_disk
+}
+
 fact exact_cpu_model "$(sed -n '/^model name/ { s/.*: //; p; q }' /proc/cpuinfo)"
 if [ "${QUICK-}" = 1 ]; then
     for driver in $ALL; do
@@ -143,6 +150,7 @@ if [ "${QUICK-}" = 1 ]; then
         biogen_works "$driver" "-no-data" "4k-randread-qd32 |128k-read"
         remove_disk
     done
+    thin_store "4k-rand.*-qd(1|32) "
     exit
 fi
 for driver in $ALL; do
@@ -178,5 +186,6 @@ for driver in $WITH_QUEUES; do
     polled_work "$driver"
     remove_disk
 done
+thin_store .
 whole_devices 256
 whole_devices 4096

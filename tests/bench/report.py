@@ -145,6 +145,9 @@ def goals(tables, kinds):
         for work, peers in GOALS.items():
             for peer, most in peers.items():
                 yield through("instructions", work, peer, most)
+        for work in "4k-randread-qd1", "4k-randread-qd32", "4k-randwrite-qd32":
+            value = ratio(figure("instructions", f"{work}-thin"), figure("instructions", work))
+            yield at_most(f"{work}, thin through linear", value, 1.1)
         works = "4k-randread-qd32", "4k-randread-qd32-no-data", "128k-read-qd8", "128k-read-qd8-no-data"
         small, small_floor, large, large_floor = (figure("instructions", work) for work in works)
         is_complete = None not in (small, small_floor, large, large_floor)
