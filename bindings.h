@@ -10,6 +10,7 @@
 
 #include <linux/badblocks.h>
 #include <linux/blk-mq.h>
+#include <linux/crc32.h>
 #include <linux/hdreg.h>
 
 void *rnullblk_page_address(const struct page *page);

@@ -30,6 +30,7 @@ use crate::{
         Settings,
         BADBLOCKS,
         CLONE_OF,
+        CUT_AT,
         DROP,
         INDEX,
         MEMORY_KIB,
@@ -299,6 +300,30 @@ impl Description {
         })
     }
 
+    /// `NUMBER`: the power goes, and the disk is as after that write.
+    fn cut_at(&self, text: &CStr) -> Result {
+        let mut state = self.state.lock();
+        let mut cut = || {
+            let number = parse_number(text.to_str().map_err(|_| EINVAL)?)?;
+            state.kept.log().ok_or(ENODATA)?.check(number)?;
+            if let Some(powered) = &state.powered {
+                powered.disk().cut_power(PowerCut::CLEAN);
+                state.power_off();
+            }
+            state.kept.cut_at(number)
+        };
+        cut().inspect_err(|error| {
+            let allowed = match *error {
+                EINVAL | ERANGE => {
+                    "the number of a write that is in the log, or the one before the first"
+                }
+                ENODATA => "what was on with write_log",
+                _ => return,
+            };
+            settings::log_refused(Some(&self.name), c"cut_at", &text, fmt!("{allowed}"));
+        })
+    }
+
     /// A copy of the snapshot `DEVICE/SNAPSHOT`.
     fn copy_of(&self, text: &CStr) -> Result<Store> {
         let find = || {
@@ -510,6 +535,10 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
             }),
             SNAPSHOT => write_lines(page, |f| state.kept.snapshots.show(f)),
             ROLLBACK | DROP => Ok(0),
+            CUT_AT => match state.kept.log() {
+                Some(log) => write_lines(page, |f| log.show_states(f)),
+                None => Ok(0),
+            },
             CLONE_OF => write(page, |f| {
                 let snapshot = &*state.clone_of;
                 f.write_fmt(fmt!("{snapshot}"))
@@ -550,6 +579,7 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
             SNAPSHOT => description.take_snapshot(text),
             ROLLBACK => description.roll_back(text),
             DROP => description.drop_snapshot(text),
+            CUT_AT => description.cut_at(text),
             CLONE_OF => description.set_clone_of(text),
             QUEUE_MODE => {
                 parse(c"queue_mode", Allowed::Range(QUEUE_MODE_MQ, QUEUE_MODE_MQ)).map(|_| ())

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `queues` | a line a hardware queue: the NUMA node of its CPUs, those where its data and its completion ring lie, its counters | |
 //! | `in_flight` | how many requests are started, and how many of these wait in the device | |
+//! | `write_log` | a line for each write that `cut_at` can take back | |
 //! | `submit_queues` | how many queues there are for what is not polled | how many there shall be |
 //! | `poll_queues` | how many poll queues there are | how many there shall be |
 //! | `size` | how large the disk is, in MiB | how large it shall be; with `force` behind it smaller also while it is open |
@@ -82,6 +83,10 @@ pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<
                 Ok(())
             },
         );
+        dir.read_callback_file(c"write_log", disk, &|disk, f| match disk.write_log() {
+            Some(log) => f.write_fmt(fmt!("{}", *log)),
+            None => Ok(()),
+        });
         dir.write_only_callback_file(c"pull_out", disk, &|disk, _text| {
             registry::check_privilege()?;
             disk.pull_out();

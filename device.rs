@@ -61,6 +61,7 @@ use crate::{
     },
     thinstore,
     throttle::Throttle,
+    writelog::WriteLog, //
 };
 use kernel::{
     fmt,
@@ -117,6 +118,8 @@ pub(crate) struct Config {
     pub(crate) store: StoreKind,
     /// For how long a request waits for memory that the store does not get, before it fails.
     pub(crate) memory_wait_msec: u32,
+    /// How much of what writes changed is remembered; 0: nothing.
+    pub(crate) write_log_mib: u32,
     /// How much memory a thin store may take.
     pub(crate) memory_limit_mib: Option<usize>,
     pub(crate) discard: bool,
@@ -212,6 +215,7 @@ pub(crate) struct Device {
     memory_backed: bool,
     store: StoreKind,
     memory_wait_msec: u32,
+    has_write_log: bool,
     home_node: i32,
     block_size: u32,
     cache_mib: u32,
@@ -322,6 +326,7 @@ impl Device {
             memory_backed: config.memory_backed,
             store: config.store,
             memory_wait_msec: config.memory_wait_msec,
+            has_write_log: config.write_log_mib != 0,
             home_node: config.home_node,
             block_size: config.block_size,
             cache_mib: config.cache_mib,
@@ -353,6 +358,7 @@ impl Device {
             self.throttle.is_some(),
             self.cache_mib != 0,
             self.memory_wait_msec != 0,
+            self.has_write_log,
         ];
         self.takes_detours
             .xchg(reasons.contains(&true).into(), Full);
@@ -923,11 +929,12 @@ impl RamDisk {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there is no memory, the store is thin, or there is a cache: when the power goes that puts back what was there before, and would
+    /// `EINVAL` if there is no memory, the store is thin, or there is a write log or a cache: when the power goes that puts back what was there before, and would
     /// not know what another disk wrote. `ENODEV` after the device was pulled out.
     pub(crate) fn can_share(&self) -> Result {
         let device = self.disk.data();
-        let is_plain = device.store == StoreKind::Linear && device.cache_mib == 0;
+        let is_plain =
+            device.store == StoreKind::Linear && device.cache_mib == 0 && !device.has_write_log;
         match device.memory_backed && is_plain {
             _ if device.is_gone() => Err(ENODEV),
             true => Ok(()),
@@ -985,6 +992,11 @@ impl RamDisk {
         drop(closed);
         drop(old);
         Ok(())
+    }
+
+    /// The log of what was written, if there is one.
+    pub(crate) fn write_log(&self) -> Option<Arc<WriteLog>> {
+        self.disk.data().kept.log()
     }
 
     /// A copy of a snapshot, for another disk.

@@ -33,7 +33,11 @@ use crate::{
         Store,
         StoreKind, //
     },
-    thinstore::Usage, //
+    thinstore::Usage,
+    writelog::{
+        Write,
+        WriteLog, //
+    },
 };
 use kernel::{
     new_mutex,
@@ -53,6 +57,9 @@ pub(crate) struct Kept {
     /// Also while the power is on.
     #[pin]
     usage: Mutex<Option<Usage>>,
+    /// Also while the power is on.
+    #[pin]
+    log: Mutex<Option<Arc<WriteLog>>>,
     #[pin]
     store: Mutex<Option<Store>>,
 }
@@ -64,6 +71,7 @@ impl Kept {
             bad_blocks: BadBlocks::new()?,
             snapshots <- Snapshots::new(),
             usage <- new_mutex!(None),
+            log <- new_mutex!(None),
             store <- new_mutex!(None),
         }? Error);
         Arc::pin_init(init, GFP_KERNEL)
@@ -72,6 +80,8 @@ impl Kept {
     /// Gives the memory back.
     pub(crate) fn forget(&self) {
         self.snapshots.clear();
+        let log = self.log.lock().take();
+        drop(log);
         let store = self.store.lock().take();
         drop(store);
     }
@@ -100,8 +110,26 @@ impl Kept {
     /// Keeps the store for when the power comes on.
     pub(crate) fn keep(&self, store: Store) {
         *self.usage.lock() = store.usage();
+        if let Some(log) = self.log() {
+            log.clear();
+        }
         let old = self.store.lock().replace(store);
         drop(old);
+    }
+
+    /// The log of what was written.
+    pub(crate) fn log(&self) -> Option<Arc<WriteLog>> {
+        self.log.lock().clone()
+    }
+
+    /// While the power is off, puts what is kept into the state after a write: see [`WriteLog::move_to`].
+    ///
+    /// # Errors
+    ///
+    /// `ENODATA` if there is no log, or nothing kept; those of [`WriteLog::move_to`].
+    pub(crate) fn cut_at(&self, number: u64) -> Result {
+        let log = self.log().ok_or(ENODATA)?;
+        log.move_to(self.store.lock().as_ref().ok_or(ENODATA)?, number)
     }
 
     /// Whether there is something.
@@ -139,6 +167,8 @@ pub(crate) struct Medium {
     is_borrowed: bool,
     /// What was kept and is not needed: but only when all has been made it can go.
     unused: Option<Store>,
+    /// `None` if nobody wants to know what is written.
+    log: Option<Arc<WriteLog>>,
     /// `None` if what is written is durable at once.
     cache: Option<Pin<KBox<WriteCache>>>,
     /// How the power goes.
@@ -207,6 +237,7 @@ impl Medium {
             store: None,
             is_borrowed: borrowed.is_some(),
             unused: None,
+            log: None,
             cache: None,
             power_cut: PowerCut::CLEAN,
             kept: kept.clone(),
@@ -223,6 +254,7 @@ impl Medium {
         }
         medium.cache = make_cache(config.cache_mib, mib, node)?;
         let kind = config.store;
+        let had_mib = medium.store_mib();
         match &mut medium.store {
             Some(store) if store.kind() == kind => match mib.checked_sub(store.mib()) {
                 // One that is too large stays so for now: see `give_up_surplus`.
@@ -238,6 +270,19 @@ impl Medium {
         if let Some(store) = &medium.store {
             store.set_memory_limit(config.memory_limit_mib);
         }
+        medium.log = match usize::try_from(config.write_log_mib)? {
+            0 => None,
+            mib => match kept.log() {
+                Some(log) if log.mib() == mib => Some(log),
+                _ => Some(WriteLog::new(mib, node)?),
+            },
+        };
+        let is_as_logged = medium.unused.is_none() && medium.store_mib() == mib && had_mib == mib;
+        if let (Some(log), false) = (&medium.log, is_as_logged) {
+            log.clear();
+        }
+        let old = core::mem::replace(&mut *kept.log.lock(), medium.log.clone());
+        drop(old);
         Ok(medium)
     }
 
@@ -262,6 +307,10 @@ impl Medium {
             store.shrink(mib, cut)?;
         }
         Ok(self.unused.take())
+    }
+
+    fn store_mib(&self) -> usize {
+        self.store.as_ref().map_or(0, Store::mib)
     }
 
     fn mib(&self) -> Result<usize> {
@@ -293,6 +342,9 @@ impl Medium {
             Some(store) if store.kind() == new.kind() && new.mib() == mib => {
                 if let Some(cache) = &self.cache {
                     cache.flush();
+                }
+                if let Some(log) = &self.log {
+                    log.clear();
                 }
                 Ok(core::mem::replace(store, new))
             }
@@ -344,6 +396,9 @@ impl Medium {
                 None => store.shrink(usize::try_from(mib)?, &mut change.cut)?,
             }
             core::mem::swap(&mut self.cache, &mut change.cache);
+            if let Some(log) = &self.log {
+                log.clear();
+            }
         }
         self.capacity_sectors = mib * SECTORS_PER_MIB;
         Ok(())
@@ -404,8 +459,45 @@ impl Medium {
         f(store, sector << SECTOR_SHIFT, bytes as usize).into()
     }
 
-    /// Moves the first `bytes` bytes of a request's data, through the cache if there is one.
+    /// Moves the first `bytes` bytes of a request's data, through the cache and the log if there are such.
     pub(crate) fn serve_first(
+        &self,
+        rq: &Request<RamDiskOperations>,
+        operation: Operation,
+        bytes: u32,
+    ) -> Status {
+        let is_logged = match operation {
+            Operation::Write | Operation::WriteZeroes => !self.read_only,
+            Operation::Discard => self.discard && !self.read_only,
+            Operation::Flush => true,
+            _ => false,
+        };
+        let (Some(log), true) = (&self.log, is_logged) else {
+            return self.serve_cached(rq, operation, bytes);
+        };
+        let write = Write {
+            operation,
+            is_fua: rq.is_fua(),
+            sector: rq.sector(),
+            bytes,
+        };
+        let mut recording = log.record();
+        let begun = self.with_store(rq.sector(), bytes, |store, _, _| {
+            recording.before(store, write)
+        });
+        if begun != Status::OK {
+            return begun;
+        }
+        let status = self.serve_cached(rq, operation, bytes);
+        let recorded = self.with_store(rq.sector(), bytes, |store, _, _| recording.after(store));
+        if status != Status::OK {
+            return status;
+        }
+        recorded
+    }
+
+    /// As [`Medium::serve_first`], without the log.
+    fn serve_cached(
         &self,
         rq: &Request<RamDiskOperations>,
         operation: Operation,

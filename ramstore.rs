@@ -38,6 +38,12 @@ pub(crate) fn node_has_memory(node: i32) -> bool {
     unsafe { bindings::rnullblk_node_has_memory(node) }
 }
 
+/// The CRC-32C of `bytes`, beginning with `crc`: of a whole the result and its beginning are inverted.
+pub(crate) fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
+    // SAFETY: The function reads these bytes.
+    unsafe { bindings::crc32c(crc, bytes.as_ptr().cast(), bytes.len()) }
+}
+
 /// The unit in which a store has its memory, and which bounds its size.
 const CHUNK_BYTES: usize = 1 << CHUNK_SHIFT;
 const CHUNK_SHIFT: u32 = 20;

@@ -44,6 +44,7 @@ mod store;
 mod thinstore;
 mod throttle;
 mod values;
+mod writelog;
 
 #[cfg(CONFIG_KUNIT = "y")]
 #[path = "tests/kunit.rs"]

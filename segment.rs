@@ -52,6 +52,12 @@ impl Segment<'_> {
         }
     }
 
+    /// The bytes of a slice.
+    pub(crate) fn of(bytes: &mut [u8]) -> Segment<'_> {
+        // SAFETY: They are borrowed as long as the result.
+        unsafe { Segment::from_raw(bytes.as_mut_ptr(), bytes.len()) }
+    }
+
     /// The length in bytes.
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {

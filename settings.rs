@@ -129,6 +129,7 @@ macro_rules! settings {
                     drop: 108,
                     clone_of: 109,
                     memory_kib: 110,
+                    cut_at: 111,
                 ],
             }
         }
@@ -147,6 +148,7 @@ pub(crate) const ROLLBACK: u64 = 107;
 pub(crate) const DROP: u64 = 108;
 pub(crate) const CLONE_OF: u64 = 109;
 pub(crate) const MEMORY_KIB: u64 = 110;
+pub(crate) const CUT_AT: u64 = 111;
 
 /// Their names.
 pub(crate) const OTHER_ATTRIBUTES: &[&CStr] = &[
@@ -161,6 +163,7 @@ pub(crate) const OTHER_ATTRIBUTES: &[&CStr] = &[
     c"drop",
     c"clone_of",
     c"memory_kib",
+    c"cut_at",
 ];
 
 const MAX_DEPTH: i64 = TagSetOptions::MAX_QUEUE_DEPTH as i64;
@@ -248,6 +251,8 @@ settings! {
         "With store=thin, for how many ms a write waits for memory before it fails with ENOSPC";
     36: memory_limit = 0, Allowed::Range(0, MAX_COUNT), Off,
         "With store=thin, most MiB of memory that the data takes, with its snapshots; 0: what there is";
+    37: write_log = 0, Allowed::Range(0, MAX_CACHE_MIB), Off,
+        "Remember so many MiB of what writes changed, for cut_at; 0: nothing";
 }
 
 /// What a RAM disk shall be, or is.
@@ -400,7 +405,9 @@ impl Settings {
             StoreKind::Linear => self.unsigned(Key::size),
             StoreKind::Thin => 0,
         };
-        let size_mib = size_mib.saturating_add(self.unsigned(Key::cache_size));
+        let size_mib = size_mib
+            .saturating_add(self.unsigned(Key::cache_size))
+            .saturating_add(self.unsigned(Key::write_log));
         if devices.saturating_mul(size_mib) <= available_mib {
             return Ok(());
         }
@@ -425,30 +432,47 @@ impl Settings {
         Err(ENOMEM)
     }
 
-    /// Checks what a disk has to be whose store is thin: not too large; and with a tag set of its own, because its
-    /// driver may sleep.
+    /// What makes a disk sleep: a thin store to get memory, a log to write one write after the other.
+    fn why_it_sleeps(&self) -> Option<&'static str> {
+        match self.store() {
+            _ if !self.is_memory_backed() => None,
+            StoreKind::Thin => Some("store=thin"),
+            StoreKind::Linear => self.is_on(Key::write_log).then_some("write_log"),
+        }
+    }
+
+    /// Checks what does not go together: a driver that may sleep needs a tag set of its own; a thin store is not endless;
+    /// and a cache changes what is on the disk when the power goes, behind the log's back.
     ///
     /// # Errors
     ///
     /// `EINVAL`, with a line in the log.
-    fn check_thin(&self, name: &CStr) -> Result {
-        let size = self.unsigned(Key::size);
-        if self.store() == StoreKind::Linear || !self.is_memory_backed() {
+    fn check_together(&self, name: &CStr) -> Result {
+        let Some(why) = self.why_it_sleeps() else {
             return Ok(());
-        }
-        if size > thinstore::MAX_MIB {
-            let most = thinstore::MAX_MIB;
+        };
+        let refuse = |key: Key, most: u64, with: &str| -> Result {
+            let (setting, value) = (
+                SETTINGS.get(key as usize).ok_or(ENOENT)?,
+                self.unsigned(key),
+            );
+            if value <= most {
+                return Ok(());
+            }
             log_refused(
                 Some(name),
-                c"size",
-                &size,
-                fmt!("1 to {most} with store=thin"),
+                setting.name(),
+                &value,
+                fmt!("at most {most} with {with}"),
             );
-            return Err(EINVAL);
+            Err(EINVAL)
+        };
+        refuse(Key::shared_tags, 0, why)?;
+        if self.store() == StoreKind::Thin {
+            refuse(Key::size, thinstore::MAX_MIB, why)?;
         }
-        if self.shared_tags() {
-            log_refused(Some(name), c"shared_tags", &1, fmt!("0 with store=thin"));
-            return Err(EINVAL);
+        if self.is_on(Key::write_log) {
+            refuse(Key::cache_size, 0, "write_log")?;
         }
         Ok(())
     }
@@ -465,6 +489,7 @@ impl Settings {
             (Key::size, size_mib.unwrap_or(size)),
             (Key::memory_backed, 1),
             (Key::store, 0),
+            (Key::write_log, 0),
             (Key::cache_size, 0),
         ];
         for (key, wanted) in wanted {
@@ -558,9 +583,7 @@ impl Settings {
             i32::try_from(self.number(Key::home_node))?,
         );
         Ok(TagSetOptions {
-            // A thin store may sleep to get memory.
-            blocking: self.is_on(Key::blocking)
-                || (self.is_memory_backed() && self.store() == StoreKind::Thin),
+            blocking: self.is_on(Key::blocking) || self.why_it_sleeps().is_some(),
             no_sched_by_default: self.is_on(Key::no_sched),
             shared_between_queues: self.is_on(Key::shared_tag_bitmap),
             ..options
@@ -573,7 +596,7 @@ impl Settings {
     ///
     /// `EINVAL` for what cannot be, with a line in the log.
     pub(crate) fn config(&self, name: &CStr) -> Result<Config> {
-        self.check_thin(name)?;
+        self.check_together(name)?;
         let irq_mode = match self.number(Key::irqmode) {
             0 => IrqMode::Inline,
             1 => IrqMode::Softirq,
@@ -588,6 +611,7 @@ impl Settings {
             memory_backed: self.is_memory_backed(),
             store: self.store(),
             memory_wait_msec: u32::try_from(self.number(Key::memory_wait_msec))?,
+            write_log_mib: u32::try_from(self.number(Key::write_log))?,
             memory_limit_mib: match usize::try_from(self.number(Key::memory_limit))? {
                 0 => None,
                 mib => Some(mib),

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # Each attribute below configfs takes what it should and nothing else, is in force once the power is on, keeps its
 # value, and says busy when it cannot change.
-plan 53
+plan 54
 
 PAGE_SIZE=$(getconf PAGESIZE)
 COUNT="0 to 2147483647"
@@ -11,7 +11,7 @@ SWITCH="0 or 1"
 NUMBER="0 to 9223372036854775807"
 FAULT="interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
 after so many bytes, so often (-1: always)"
-OTHERS="power index badblocks queue_mode power_cut share_store snapshot rollback drop clone_of memory_kib"
+OTHERS="power index badblocks queue_mode power_cut share_store snapshot rollback drop clone_of memory_kib cut_at"
 possible_cpus=$(getconf _NPROCESSORS_CONF)
 online_cpus=$(getconf _NPROCESSORS_ONLN)
 
@@ -53,7 +53,8 @@ fault_seed;0;42 1 9223372036854775807;-1 9223372036854775808;$NUMBER;live
 lie_about_flush;0;1 0;2 x;$SWITCH;live
 store;linear;thin linear;thick Thin 1;linear or thin;
 memory_wait_msec;0;1000 0;-1 2147483648;$COUNT;
-memory_limit;0;64 0;-1 2147483648;$COUNT;"
+memory_limit;0;64 0;-1 2147483648;$COUNT;
+write_log;0;4 1 0;-1 1048577;0 to 1048576;"
 
 names() { echo "$ATTRIBUTES" | cut -d ';' -f 1; }
 
@@ -387,7 +388,7 @@ others() {
 
 # Text that is far too long, and bytes that are no text.
 no_text() {
-    for name in size timeout_inject badblocks power power_cut share_store snapshot rollback drop clone_of; do
+    for name in size timeout_inject badblocks power power_cut share_store snapshot rollback drop clone_of cut_at; do
         head -c 4000 /dev/zero | tr '\0' 9 >"$WORK/long"
         for file in "$WORK/long" /dev/zero; do
             fails_with "Invalid argument" dd if="$file" of="$CONFIG/dut/$name" bs=4000 count=1

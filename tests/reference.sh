@@ -6,7 +6,7 @@
 plan 6
 
 REFERENCE=$TESTS/../docs/reference.md
-OTHERS="power index badblocks queue_mode power_cut share_store snapshot rollback drop clone_of memory_kib"
+OTHERS="power index badblocks queue_mode power_cut share_store snapshot rollback drop clone_of memory_kib cut_at"
 
 # rows: NAME;DEFAULT;ALLOWED;LIVE;MEANING of each setting there
 rows() {

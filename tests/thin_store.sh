@@ -238,11 +238,11 @@ refused() {
     has dut store thin
     set_to dut shared_tags 1
     fails_with "Invalid argument" set_to dut power 1
-    log_has "dut: shared_tags=1 refused: allowed is 0 with store=thin"
+    log_has "dut: shared_tags=1 refused: allowed is at most 0 with store=thin"
     set_to dut shared_tags 0
     set_to dut size $(((1 << 30) + 1))
     fails_with "Invalid argument" set_to dut power 1
-    log_has "dut: size=$(((1 << 30) + 1)) refused: allowed is 1 to $((1 << 30)) with store=thin"
+    log_has "dut: size=$(((1 << 30) + 1)) refused: allowed is at most $((1 << 30)) with store=thin"
     set_to dut size 64
     power dut 1
     new other
