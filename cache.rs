@@ -174,6 +174,39 @@ impl WriteCache {
         })
     }
 
+    /// The `len` bytes from `position` on are about to be written: remembers what they are now, whatever is remembered of
+    /// them already. So a cache that is never flushed is a history.
+    pub(crate) fn remember(&self, store: &Store, position: u64, len: usize) -> Result {
+        for_each_page(position, len, |page, _, _| {
+            let mut pages = self.pages.lock();
+            let slot = pages.note(page).ok_or(EIO)?;
+            store.copy_to(start_of(page), &self.durable, start_of(slot), PAGE_SIZE)
+        })
+    }
+
+    /// Calls `f` for each part of the `len` bytes from `position` on of which there is old content: with its offset
+    /// from `position`, and the store, position and length of that. Gives whether there was one.
+    pub(crate) fn for_each_old(
+        &self,
+        position: u64,
+        len: usize,
+        mut f: impl FnMut(usize, &RamStore, u64, usize) -> Result,
+    ) -> Result<bool> {
+        let (mut done, mut found) = (0, false);
+        for_each_page(position, len, |page, offset, len| {
+            let pages = self.pages.lock();
+            if let Some(slot) = pages.slot_of(page) {
+                found = true;
+                // CAST: `u64` is as wide as `usize`.
+                let old = start_of(slot).wrapping_add(offset as u64);
+                f(done, &self.durable, old, len)?;
+            }
+            done = done.wrapping_add(len);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// The `len` bytes from `position` on were written, and are to be durable.
     pub(crate) fn after_durable_write(&self, store: &Store, position: u64, len: usize) -> Result {
         for_each_page(position, len, |page, offset, len| {

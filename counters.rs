@@ -80,6 +80,12 @@ counters! {
     /// Requests that were put back by a requeue, and that were refused.
     requeues,
     refusals,
+    /// How often each silent fault struck.
+    dropped_writes,
+    misdirected_writes,
+    flipped_writes,
+    flipped_reads,
+    stale_reads,
 }
 
 impl Counters {

@@ -50,6 +50,12 @@ use crate::{
         TimedOut,
         TimeoutVerdict, //
     },
+    segment,
+    silent::{
+        self,
+        SilentFault,
+        SilentFaultOptions, //
+    },
     store::{
         Store,
         StoreKind, //
@@ -63,6 +69,7 @@ use crate::{
     throttle::Throttle,
     writelog::WriteLog, //
 };
+use core::ops::Range;
 use kernel::{
     fmt,
     prelude::*,
@@ -118,6 +125,8 @@ pub(crate) struct Config {
     pub(crate) store: StoreKind,
     /// For how long a request waits for memory that the store does not get, before it fails.
     pub(crate) memory_wait_msec: u32,
+    /// How much old content is remembered for stale reads; 0: none.
+    pub(crate) history_mib: u32,
     /// How much of what writes changed is remembered; 0: nothing.
     pub(crate) write_log_mib: u32,
     /// How much memory a thin store may take.
@@ -151,6 +160,13 @@ pub(crate) struct FaultConfig {
     pub(crate) requeue: FaultOptions,
     /// Hardware queues that cannot be made.
     pub(crate) init_hctx: FaultOptions,
+    /// Writes that are not done, are done elsewhere, or not quite.
+    pub(crate) drop_write: SilentFaultOptions,
+    pub(crate) misdirect_write: SilentFaultOptions,
+    pub(crate) flip_write: SilentFaultOptions,
+    /// Reads that are not quite right, or of what was there before.
+    pub(crate) flip_read: SilentFaultOptions,
+    pub(crate) stale_read: SilentFaultOptions,
     /// What happens to a request that timed out: it is tried again, or fails.
     pub(crate) timeout_retry: bool,
     /// A flush is said to be done, and is not.
@@ -216,6 +232,7 @@ pub(crate) struct Device {
     store: StoreKind,
     memory_wait_msec: u32,
     has_write_log: bool,
+    history_mib: u32,
     home_node: i32,
     block_size: u32,
     cache_mib: u32,
@@ -244,6 +261,11 @@ pub(crate) struct Faults {
     pub(crate) timeout: Fault,
     pub(crate) requeue: Fault,
     pub(crate) init_hctx: Fault,
+    pub(crate) drop_write: SilentFault,
+    pub(crate) misdirect_write: SilentFault,
+    pub(crate) flip_write: SilentFault,
+    pub(crate) flip_read: SilentFault,
+    pub(crate) stale_read: SilentFault,
     /// Counts the requests that were given back, every other one in another way.
     given_back: Atomic<u32>,
     timeout_retry: Atomic<u32>,
@@ -279,6 +301,11 @@ impl Faults {
             timeout: Fault::new(config.timeout),
             requeue: Fault::new(config.requeue),
             init_hctx: Fault::new(config.init_hctx),
+            drop_write: SilentFault::new(config.drop_write),
+            misdirect_write: SilentFault::new(config.misdirect_write),
+            flip_write: SilentFault::new(config.flip_write),
+            flip_read: SilentFault::new(config.flip_read),
+            stale_read: SilentFault::new(config.stale_read),
             given_back: Atomic::new(0),
             timeout_retry: Atomic::new(config.timeout_retry.into()),
             lie_about_flush: Atomic::new(config.lie_about_flush.into()),
@@ -314,6 +341,20 @@ impl Faults {
         self.timeout.sow(seed);
         self.requeue.sow(seed.wrapping_add(1));
         self.init_hctx.sow(seed.wrapping_add(2));
+        for (fault, number) in self.silent().iter().zip(3..) {
+            fault.fault.sow(seed.wrapping_add(number));
+        }
+    }
+
+    /// All that are silent.
+    fn silent(&self) -> [&SilentFault; 5] {
+        [
+            &self.drop_write,
+            &self.misdirect_write,
+            &self.flip_write,
+            &self.flip_read,
+            &self.stale_read,
+        ]
     }
 }
 
@@ -327,6 +368,7 @@ impl Device {
             store: config.store,
             memory_wait_msec: config.memory_wait_msec,
             has_write_log: config.write_log_mib != 0,
+            history_mib: config.history_mib,
             home_node: config.home_node,
             block_size: config.block_size,
             cache_mib: config.cache_mib,
@@ -359,6 +401,8 @@ impl Device {
             self.cache_mib != 0,
             self.memory_wait_msec != 0,
             self.has_write_log,
+            self.history_mib != 0,
+            self.faults.silent().iter().any(|fault| fault.fault.is_on()),
         ];
         self.takes_detours
             .xchg(reasons.contains(&true).into(), Full);
@@ -423,7 +467,7 @@ impl Device {
         let rq = rq.start();
         let operation = rq.operation();
         hw.counters.count_queued(operation, rq.is_fua());
-        let status = self.serve_around_bad_blocks(&rq, operation);
+        let status = self.serve_around_bad_blocks(&rq, operation, &hw.counters);
         if self.waits_for_memory(rq.data(), status) {
             hw.counters.requeues.add(1);
             rq.requeue(MEMORY_RETRY_MSEC);
@@ -461,6 +505,7 @@ impl Device {
         &self,
         rq: &Request<RamDiskOperations>,
         operation: Operation,
+        counters: &Counters,
     ) -> Status {
         if operation == Operation::Flush && self.faults.lie_about_flush.load(Relaxed) != 0 {
             return Status::OK;
@@ -474,7 +519,7 @@ impl Device {
             _ => bad_blocks.first_in(rq.sector(), sectors),
         };
         let Some(bad) = bad else {
-            return medium.serve_first(rq, operation, rq.bytes());
+            return self.serve_with_silent_faults(rq, operation, counters);
         };
         if self.faults.bad_blocks_partial_io.load(Relaxed) != 0 {
             // Whole blocks are read and written.
@@ -482,7 +527,7 @@ impl Device {
             let end = *bad.start() & !(block_sectors.wrapping_sub(1));
             let good_bytes = end.saturating_sub(rq.sector()) << SECTOR_SHIFT;
             if let Ok(bytes @ 1..) = u32::try_from(good_bytes) {
-                medium.serve_first(rq, operation, bytes);
+                medium.serve_first(rq, operation, rq.sector(), bytes);
             }
         }
         if self.faults.bad_blocks_once.load(Relaxed) != 0 {
@@ -490,6 +535,62 @@ impl Device {
             let _ = bad_blocks.clear(bad);
         }
         Status::IOERR
+    }
+
+    /// Moves the data, or not quite.
+    fn serve_with_silent_faults(
+        &self,
+        rq: &Request<RamDiskOperations>,
+        operation: Operation,
+        counters: &Counters,
+    ) -> Status {
+        let (medium, faults) = (rq.steady(), &self.faults);
+        let (sector, bytes) = (rq.sector(), rq.bytes());
+        let sectors = sector..sector.saturating_add(u64::from(bytes) >> SECTOR_SHIFT);
+        let mut to_sector = sector;
+        if operation == Operation::Write && !medium.is_read_only() {
+            if faults.drop_write.strikes(&sectors).is_some() {
+                counters.dropped_writes.add(1);
+                return Status::OK;
+            }
+            if let Some((_, dice)) = faults.misdirect_write.strikes(&sectors) {
+                let range = faults.misdirect_write.range(medium.capacity_sectors());
+                let block_sectors = u64::from(self.block_size) >> SECTOR_SHIFT;
+                if let Some(other) = silent::elsewhere(&sectors, range, block_sectors, dice) {
+                    counters.misdirected_writes.add(1);
+                    to_sector = other;
+                }
+            }
+        }
+        let status = medium.serve_first(rq, operation, to_sector, bytes);
+        if status != Status::OK {
+            return status;
+        }
+        match operation {
+            Operation::Write => {
+                if let Some((part, dice)) = faults.flip_write.strikes(&sectors) {
+                    let (position, bit) = bit_of(&part, dice);
+                    let moved = to_sector.wrapping_sub(sector) << SECTOR_SHIFT;
+                    counters.flipped_writes.add(1);
+                    medium.flip_bit(position.wrapping_add(moved), bit);
+                }
+            }
+            Operation::Read => {
+                if let Some((part, _)) = faults.stale_read.strikes(&sectors) {
+                    counters
+                        .stale_reads
+                        .add(medium.make_stale(rq, &part).into());
+                }
+                if let Some((part, dice)) = faults.flip_read.strikes(&sectors) {
+                    let (position, bit) = bit_of(&part, dice);
+                    let offset = position.wrapping_sub(sector << SECTOR_SHIFT);
+                    counters.flipped_reads.add(1);
+                    segment::flip_bit(rq.segments(), usize::try_from(offset).unwrap_or(0), bit);
+                }
+            }
+            _ => (),
+        }
+        status
     }
 
     /// Gives a request back unserved, by turns refused and requeued.
@@ -607,6 +708,17 @@ impl Device {
         }
         found
     }
+}
+
+/// A bit of these sectors: the position of its byte, and its number there.
+fn bit_of(sectors: &Range<u64>, dice: u64) -> (u64, u32) {
+    let bits = sectors.end.wrapping_sub(sectors.start) << (SECTOR_SHIFT + 3);
+    let bit = dice % bits.max(1);
+    // CAST: The lowest three bits are meant.
+    (
+        (sectors.start << SECTOR_SHIFT).wrapping_add(bit >> 3),
+        bit as u32 & 7,
+    )
 }
 
 impl RequestData {
@@ -898,6 +1010,7 @@ impl RamDisk {
                 now_mib,
                 size_mib,
                 device.cache_mib,
+                device.history_mib,
                 device.home_node,
             )?),
             false => None,

@@ -77,20 +77,26 @@ impl Fault {
 
     /// Whether it strikes at this chance, on a request of `bytes` bytes.
     pub(crate) fn strikes(&self, bytes: u32) -> bool {
+        self.strikes_by(bytes).is_some()
+    }
+
+    /// As [`Fault::strikes`]; if so with a number by chance, for how.
+    pub(crate) fn strikes_by(&self, bytes: u32) -> Option<u64> {
         if !self.is_on() {
-            return false;
+            return None;
         }
         if self.space_left_bytes.load(Relaxed) > 0 {
             self.space_left_bytes.add(-i64::from(bytes), Relaxed);
-            return false;
+            return None;
         }
         let chance = self.chances.fetch_add(1, Relaxed).wrapping_add(1);
         let interval = u64::from(self.interval.load(Relaxed).max(1));
         if chance % interval != 0 {
-            return false;
+            return None;
         }
-        let dice = mix(self.seed.load(Relaxed).wrapping_add(chance)) % 100;
-        dice < u64::from(self.probability_percent.load(Relaxed)) && self.take_one()
+        let dice = mix(self.seed.load(Relaxed).wrapping_add(chance));
+        let is_hit = dice % 100 < u64::from(self.probability_percent.load(Relaxed));
+        (is_hit && self.take_one()).then_some(mix(dice))
     }
 
     /// One time less, if there is one left.

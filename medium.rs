@@ -39,6 +39,7 @@ use crate::{
         WriteLog, //
     },
 };
+use core::ops::Range;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -171,6 +172,8 @@ pub(crate) struct Medium {
     log: Option<Arc<WriteLog>>,
     /// `None` if what is written is durable at once.
     cache: Option<Pin<KBox<WriteCache>>>,
+    /// What was there before the last writes, if somebody may want to read that.
+    history: Option<Pin<KBox<WriteCache>>>,
     /// How the power goes.
     power_cut: PowerCut,
     /// Where the store goes when the disk does.
@@ -184,6 +187,7 @@ pub(crate) struct SizeChange {
     /// Takes what is cut off.
     cut: RamStore,
     cache: Option<Pin<KBox<WriteCache>>>,
+    history: Option<Pin<KBox<WriteCache>>>,
 }
 
 impl SizeChange {
@@ -193,6 +197,7 @@ impl SizeChange {
         now_mib: u64,
         mib: u64,
         cache_mib: u32,
+        history_mib: u32,
         node: i32,
     ) -> Result<Self> {
         let size = usize::try_from(mib)?;
@@ -212,6 +217,7 @@ impl SizeChange {
             },
             cut: RamStore::with_room(cut_mib)?,
             cache: make_cache(cache_mib, size, node)?,
+            history: make_cache(history_mib, size, node)?,
         })
     }
 }
@@ -239,6 +245,7 @@ impl Medium {
             unused: None,
             log: None,
             cache: None,
+            history: None,
             power_cut: PowerCut::CLEAN,
             kept: kept.clone(),
         };
@@ -253,6 +260,7 @@ impl Medium {
             return Ok(medium);
         }
         medium.cache = make_cache(config.cache_mib, mib, node)?;
+        medium.history = make_cache(config.history_mib, mib, node)?;
         let kind = config.store;
         let had_mib = medium.store_mib();
         match &mut medium.store {
@@ -396,6 +404,7 @@ impl Medium {
                 None => store.shrink(usize::try_from(mib)?, &mut change.cut)?,
             }
             core::mem::swap(&mut self.cache, &mut change.cache);
+            core::mem::swap(&mut self.history, &mut change.history);
             if let Some(log) = &self.log {
                 log.clear();
             }
@@ -460,10 +469,13 @@ impl Medium {
     }
 
     /// Moves the first `bytes` bytes of a request's data, through the cache and the log if there are such.
+    ///
+    /// A write may be one that goes to the wrong `sector`.
     pub(crate) fn serve_first(
         &self,
         rq: &Request<RamDiskOperations>,
         operation: Operation,
+        sector: u64,
         bytes: u32,
     ) -> Status {
         let is_logged = match operation {
@@ -473,23 +485,21 @@ impl Medium {
             _ => false,
         };
         let (Some(log), true) = (&self.log, is_logged) else {
-            return self.serve_cached(rq, operation, bytes);
+            return self.serve_cached(rq, operation, sector, bytes);
         };
         let write = Write {
             operation,
             is_fua: rq.is_fua(),
-            sector: rq.sector(),
+            sector,
             bytes,
         };
         let mut recording = log.record();
-        let begun = self.with_store(rq.sector(), bytes, |store, _, _| {
-            recording.before(store, write)
-        });
+        let begun = self.with_store(sector, bytes, |store, _, _| recording.before(store, write));
         if begun != Status::OK {
             return begun;
         }
-        let status = self.serve_cached(rq, operation, bytes);
-        let recorded = self.with_store(rq.sector(), bytes, |store, _, _| recording.after(store));
+        let status = self.serve_cached(rq, operation, sector, bytes);
+        let recorded = self.with_store(sector, bytes, |store, _, _| recording.after(store));
         if status != Status::OK {
             return status;
         }
@@ -501,13 +511,22 @@ impl Medium {
         &self,
         rq: &Request<RamDiskOperations>,
         operation: Operation,
+        sector: u64,
         bytes: u32,
     ) -> Status {
-        let (sector, cache) = (rq.sector(), self.cache.as_ref());
+        let cache = self.cache.as_ref();
         let is_change = match operation {
             Operation::Write | Operation::Discard | Operation::WriteZeroes => !self.read_only,
             _ => false,
         };
+        if let (Some(history), true) = (&self.history, is_change) {
+            let remembered = self.with_store(sector, bytes, |store, position, len| {
+                history.remember(store, position, len)
+            });
+            if remembered != Status::OK {
+                return remembered;
+            }
+        }
         let is_volatile = is_change && operation == Operation::Write && !rq.is_fua();
         if let (Some(cache), true) = (cache, is_volatile) {
             let noted = self.with_store(sector, bytes, |store, position, len| {
@@ -531,6 +550,44 @@ impl Medium {
             _ => (),
         }
         status
+    }
+
+    /// Turns a bit of the data over, in the byte at `position`.
+    pub(crate) fn flip_bit(&self, position: u64, bit: u32) {
+        if let Some(store) = &self.store {
+            let start = position & !511;
+            let mut sector = [0; 1 << SECTOR_SHIFT];
+            let read = store.read(start, core::iter::once(Segment::of(&mut sector)));
+            if let (Ok(()), Some(byte)) =
+                (read, sector.get_mut(position.wrapping_sub(start) as usize))
+            {
+                *byte ^= 1 << (bit & 7);
+                // It was written just now, so there is memory for it.
+                let _ = store.write(start, core::iter::once(Segment::of(&mut sector)));
+            }
+        }
+    }
+
+    /// Gives a request that has read these sectors the content that they had before they were written last, as far as
+    /// that is remembered. `false` if none of it is.
+    pub(crate) fn make_stale(&self, rq: &Request<RamDiskOperations>, sectors: &Range<u64>) -> bool {
+        let Some(history) = &self.history else {
+            return false;
+        };
+        let position = sectors.start << SECTOR_SHIFT;
+        let bytes = |sectors: u64| usize::try_from(sectors << SECTOR_SHIFT).unwrap_or(0);
+        let skipped = bytes(sectors.start.wrapping_sub(rq.sector()));
+        let len = bytes(sectors.end.wrapping_sub(sectors.start));
+        let made = history.for_each_old(position, len, |offset, old, at, len| {
+            let part = segment::after_bytes(rq.segments(), skipped.wrapping_add(offset));
+            old.read(at, segment::first_bytes(part, len))
+        });
+        made.unwrap_or(false)
+    }
+
+    /// Whether writes are refused.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// The power is off: what is durable stays, for the next time.

@@ -11,7 +11,8 @@ use crate::{
     bindings,
     values::{
         Allowed,
-        Value, //
+        Value,
+        NUMBERS, //
     },
 };
 use kernel::{
@@ -28,7 +29,7 @@ use kernel::{
 pub(crate) struct Param {
     name: &'static CStr,
     allowed: Allowed,
-    values: [Atomic<i64>; 4],
+    values: [Atomic<i64>; NUMBERS],
 }
 
 /// Set when a value was refused: the module must not be loaded then.
@@ -58,6 +59,8 @@ impl Param {
             allowed,
             values: [
                 Atomic::new(default),
+                Atomic::new(0),
+                Atomic::new(0),
                 Atomic::new(0),
                 Atomic::new(0),
                 Atomic::new(0),

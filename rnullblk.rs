@@ -39,6 +39,7 @@ mod power;
 mod ramstore;
 mod registry;
 mod settings;
+mod silent;
 mod snapshots;
 mod store;
 mod thinstore;

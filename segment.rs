@@ -73,6 +73,29 @@ impl Segment<'_> {
         }
     }
 
+    /// What comes after its first `len` bytes; nothing if it has no more.
+    fn after(self, len: usize) -> Self {
+        let len = len.min(self.len);
+        // INVARIANT: They are part of what was valid.
+        Self {
+            // SAFETY: The segment has `len` bytes.
+            start: unsafe { self.start.add(len) },
+            len: self.len - len,
+            ..self
+        }
+    }
+
+    /// Turns a bit of its first byte over. An empty one has none.
+    fn flip(&self, bit: u32) {
+        if self.len != 0 {
+            // SAFETY: By the type's invariant; volatile, because others may write there, too.
+            unsafe {
+                self.start
+                    .write_volatile(self.start.read_volatile() ^ (1 << (bit & 7)))
+            };
+        }
+    }
+
     /// The first byte; valid for reads and writes of [`Segment::len`] bytes.
     #[inline(always)]
     pub(crate) fn as_ptr(&self) -> *mut u8 {
@@ -90,4 +113,25 @@ pub(crate) fn first_bytes<'rq>(
         *left -= segment.len();
         (segment.len() != 0).then_some(segment)
     })
+}
+
+/// What comes after the first `len` bytes of a request's segments.
+pub(crate) fn after_bytes<'rq>(
+    segments: impl Iterator<Item = Segment<'rq>>,
+    len: usize,
+) -> impl Iterator<Item = Segment<'rq>> {
+    let mut left = len;
+    segments.filter_map(move |segment| {
+        let skipped = left.min(segment.len());
+        left -= skipped;
+        let segment = segment.after(skipped);
+        (segment.len() != 0).then_some(segment)
+    })
+}
+
+/// Turns a bit over, in the byte number `at` of a request's segments.
+pub(crate) fn flip_bit<'rq>(segments: impl Iterator<Item = Segment<'rq>>, at: usize, bit: u32) {
+    if let Some(segment) = after_bytes(segments, at).next() {
+        segment.flip(bit);
+    }
 }

@@ -24,6 +24,7 @@ use crate::{
         Param, //
     },
     ramstore,
+    silent::SilentFaultOptions,
     store::{
         Store,
         StoreKind, //
@@ -253,6 +254,23 @@ settings! {
         "With store=thin, most MiB of memory that the data takes, with its snapshots; 0: what there is";
     37: write_log = 0, Allowed::Range(0, MAX_CACHE_MIB), Off,
         "Remember so many MiB of what writes changed, for cut_at; 0: nothing";
+    38: drop_write = 0, Allowed::SilentFault,
+        LiveFault(|faults, now| { faults.drop_write.set(now.silent_fault(Key::drop_write)?); Ok(()) }),
+        "Do not do writes that are said to be done: interval,probability,space,times[ FIRST-LAST]";
+    39: misdirect_write = 0, Allowed::SilentFault,
+        LiveFault(|faults, now| { faults.misdirect_write.set(now.silent_fault(Key::misdirect_write)?); Ok(()) }),
+        "Do writes elsewhere in the range: interval,probability,space,times[ FIRST-LAST]";
+    40: flip_write = 0, Allowed::SilentFault,
+        LiveFault(|faults, now| { faults.flip_write.set(now.silent_fault(Key::flip_write)?); Ok(()) }),
+        "Write one bit wrong: interval,probability,space,times[ FIRST-LAST]";
+    41: flip_read = 0, Allowed::SilentFault,
+        LiveFault(|faults, now| { faults.flip_read.set(now.silent_fault(Key::flip_read)?); Ok(()) }),
+        "Read one bit wrong: interval,probability,space,times[ FIRST-LAST]";
+    42: stale_read = 0, Allowed::SilentFault,
+        LiveFault(|faults, now| { faults.stale_read.set(now.silent_fault(Key::stale_read)?); Ok(()) }),
+        "Read what was there before the last write, as far as history_size reaches: interval,probability,space,times[ FIRST-LAST]";
+    43: history_size = 0, Allowed::Range(0, MAX_CACHE_MIB), Off,
+        "Remember so many MiB of what there was before the last writes, for stale_read; 0: none";
 }
 
 /// What a RAM disk shall be, or is.
@@ -306,6 +324,10 @@ impl Settings {
     }
 
     fn fault(&self, key: Key) -> Result<FaultOptions> {
+        self.value(key as usize).try_into()
+    }
+
+    fn silent_fault(&self, key: Key) -> Result<SilentFaultOptions> {
         self.value(key as usize).try_into()
     }
 
@@ -407,7 +429,8 @@ impl Settings {
         };
         let size_mib = size_mib
             .saturating_add(self.unsigned(Key::cache_size))
-            .saturating_add(self.unsigned(Key::write_log));
+            .saturating_add(self.unsigned(Key::write_log))
+            .saturating_add(self.unsigned(Key::history_size));
         if devices.saturating_mul(size_mib) <= available_mib {
             return Ok(());
         }
@@ -611,6 +634,7 @@ impl Settings {
             memory_backed: self.is_memory_backed(),
             store: self.store(),
             memory_wait_msec: u32::try_from(self.number(Key::memory_wait_msec))?,
+            history_mib: u32::try_from(self.number(Key::history_size))?,
             write_log_mib: u32::try_from(self.number(Key::write_log))?,
             memory_limit_mib: match usize::try_from(self.number(Key::memory_limit))? {
                 0 => None,
@@ -633,6 +657,11 @@ impl Settings {
                 timeout: self.fault(Key::timeout_inject)?,
                 requeue: self.fault(Key::requeue_inject)?,
                 init_hctx: self.fault(Key::init_hctx_fault_inject)?,
+                drop_write: self.silent_fault(Key::drop_write)?,
+                misdirect_write: self.silent_fault(Key::misdirect_write)?,
+                flip_write: self.silent_fault(Key::flip_write)?,
+                flip_read: self.silent_fault(Key::flip_read)?,
+                stale_read: self.silent_fault(Key::stale_read)?,
                 timeout_retry: self.is_on(Key::timeout_retry),
                 lie_about_flush: self.is_on(Key::lie_about_flush),
                 bad_blocks_once: self.is_on(Key::badblocks_once),

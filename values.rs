@@ -4,9 +4,11 @@
 //! parameter and an attribute below configfs of the same name have this in common.
 
 use crate::{
+    badblocks::MAX_SECTOR,
     bindings,
     faults::FaultOptions,
     ramstore,
+    silent::SilentFaultOptions,
     tagset, //
 };
 use kernel::{
@@ -33,15 +35,21 @@ pub(crate) enum Allowed {
     Words(&'static [&'static str]),
     /// A fault to inject, in the kernel's own form: `interval,probability,space,times`.
     Fault,
+    /// A silent fault: the same, and perhaps a range of sectors behind it, `FIRST-LAST`.
+    SilentFault,
 }
 
-/// The value of a setting: of a fault its four numbers, of others the first one.
+/// How many numbers a value has.
+pub(crate) const NUMBERS: usize = 6;
+
+/// The value of a setting: of a fault its four numbers, of a silent one also the first sector and how many these are (0:
+/// all), of others the first one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Value(pub(crate) [i64; 4]);
+pub(crate) struct Value(pub(crate) [i64; NUMBERS]);
 
 impl From<i64> for Value {
     fn from(number: i64) -> Self {
-        Self([number, 0, 0, 0])
+        Self([number, 0, 0, 0, 0, 0])
     }
 }
 
@@ -54,7 +62,8 @@ impl Allowed {
     pub(crate) fn parse(&self, text: &CStr) -> Result<Value> {
         let mut number = 0;
         match self {
-            Self::Fault => return parse_fault(text),
+            Self::Fault => return parse_fault(text.to_str().map_err(|_| EINVAL)?),
+            Self::SilentFault => return parse_silent_fault(text),
             Self::Switch => number = parse_switch(text)?.into(),
             Self::Words(words) => {
                 let word = text.to_str().map_err(|_| EINVAL)?;
@@ -88,7 +97,7 @@ impl Allowed {
 
     fn accepts(&self, number: i64) -> bool {
         match *self {
-            Self::Switch | Self::Fault | Self::Words(_) => true,
+            Self::Switch | Self::Fault | Self::SilentFault | Self::Words(_) => true,
             Self::Range(min, max) => (min..=max).contains(&number),
             Self::PowerOfTwo(min, max) => {
                 (min..=max).contains(&number) && number.unsigned_abs().is_power_of_two()
@@ -101,9 +110,19 @@ impl Allowed {
 
     /// The value as sysfs and configfs show it.
     pub(crate) fn show(&self, value: Value, f: &mut dyn fmt::Write) -> fmt::Result {
-        let Value([first, second, third, fourth]) = value;
+        let Value([first, second, third, fourth, sector, sectors]) = value;
         match self {
             Self::Fault => f.write_fmt(fmt!("{first},{second},{third},{fourth}")),
+            Self::SilentFault => {
+                f.write_fmt(fmt!("{first},{second},{third},{fourth}"))?;
+                match sectors {
+                    0 => Ok(()),
+                    _ => {
+                        let last = sector.saturating_add(sectors.saturating_sub(1));
+                        f.write_fmt(fmt!(" {sector}-{last}"))
+                    }
+                }
+            }
             Self::Words(words) => {
                 let word = usize::try_from(first)
                     .ok()
@@ -139,10 +158,10 @@ fn parse_switch(text: &CStr) -> Result<bool> {
     }
 }
 
-fn parse_fault(text: &CStr) -> Result<Value> {
-    let mut values = [0; 4];
-    let mut numbers = text.to_str().map_err(|_| EINVAL)?.split(',');
-    for value in &mut values {
+fn parse_fault(text: &str) -> Result<Value> {
+    let mut values = [0; NUMBERS];
+    let mut numbers = text.split(',');
+    for value in values.iter_mut().take(4) {
         let number = numbers.next().ok_or(EINVAL)?;
         *value = number.trim().parse().map_err(|_| EINVAL)?;
     }
@@ -153,10 +172,41 @@ fn parse_fault(text: &CStr) -> Result<Value> {
     FaultOptions::try_from(value).map(|_| value)
 }
 
+fn parse_silent_fault(text: &CStr) -> Result<Value> {
+    let text = text.to_str().map_err(|_| EINVAL)?;
+    let Some((fault, range)) = text.split_once(' ') else {
+        return parse_fault(text);
+    };
+    let Value(mut values) = parse_fault(fault)?;
+    let (first, last) = range.trim().split_once('-').ok_or(EINVAL)?;
+    let number = |text: &str| text.parse::<u64>().map_err(|_| EINVAL);
+    let (first, last) = (number(first)?, number(last)?);
+    if last > MAX_SECTOR || first > last {
+        return Err(ERANGE);
+    }
+    let [.., sector, sectors] = &mut values;
+    *sector = i64::try_from(first)?;
+    *sectors = i64::try_from(last.wrapping_sub(first).wrapping_add(1))?;
+    Ok(Value(values))
+}
+
+impl TryFrom<Value> for SilentFaultOptions {
+    type Error = Error;
+
+    fn try_from(value: Value) -> Result<Self> {
+        let Value([.., sector, sectors]) = value;
+        let (first, count) = (sector.unsigned_abs(), sectors.unsigned_abs());
+        Ok(Self {
+            fault: value.try_into()?,
+            sectors: (count != 0).then(|| (first, first.saturating_add(count - 1))),
+        })
+    }
+}
+
 impl TryFrom<Value> for FaultOptions {
     type Error = Error;
 
-    fn try_from(Value([interval, probability, space, times]): Value) -> Result<Self> {
+    fn try_from(Value([interval, probability, space, times, ..]): Value) -> Result<Self> {
         let options = Self {
             interval: interval.try_into().map_err(|_| ERANGE)?,
             probability_percent: probability.try_into().map_err(|_| ERANGE)?,
@@ -188,6 +238,9 @@ impl fmt::Display for Allowed {
             Self::Fault => f.write_str(
                 "interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
                  after so many bytes, so often (-1: always)",
+            ),
+            Self::SilentFault => f.write_str(
+                "interval,probability,space,times, or the same and FIRST-LAST, sectors from 0 to 2^54-1",
             ),
         }
     }

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # Each attribute below configfs takes what it should and nothing else, is in force once the power is on, keeps its
 # value, and says busy when it cannot change.
-plan 54
+plan 60
 
 PAGE_SIZE=$(getconf PAGESIZE)
 COUNT="0 to 2147483647"
@@ -11,6 +11,8 @@ SWITCH="0 or 1"
 NUMBER="0 to 9223372036854775807"
 FAULT="interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
 after so many bytes, so often (-1: always)"
+SILENT="interval,probability,space,times, or the same and FIRST-LAST, \
+sectors from 0 to 2^54-1"
 OTHERS="power index badblocks queue_mode power_cut share_store snapshot rollback drop clone_of memory_kib cut_at"
 possible_cpus=$(getconf _NPROCESSORS_CONF)
 online_cpus=$(getconf _NPROCESSORS_ONLN)
@@ -54,7 +56,13 @@ lie_about_flush;0;1 0;2 x;$SWITCH;live
 store;linear;thin linear;thick Thin 1;linear or thin;
 memory_wait_msec;0;1000 0;-1 2147483648;$COUNT;
 memory_limit;0;64 0;-1 2147483648;$COUNT;
-write_log;0;4 1 0;-1 1048577;0 to 1048576;"
+write_log;0;4 1 0;-1 1048577;0 to 1048576;
+drop_write;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
+misdirect_write;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
+flip_write;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
+flip_read;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
+stale_read;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
+history_size;0;4 1 0;-1 1048577;0 to 1048576;"
 
 names() { echo "$ATTRIBUTES" | cut -d ';' -f 1; }
 

@@ -188,6 +188,34 @@ mod ramstore {
     }
 }
 
+#[kunit_tests(rnullblk_silent)]
+mod silent {
+    use crate::silent::elsewhere;
+
+    #[test]
+    fn elsewhere_is_another_place_within_the_range() {
+        for (range, block, places) in [(0..64, 8, 7), (3..64, 8, 6), (0..17, 1, 9), (0..16, 1, 8)] {
+            let mut seen = 0;
+            for dice in 0..1000 {
+                let place = elsewhere(&(8..17), range.clone(), block, dice);
+                let Some(place) = place else {
+                    assert!(range.end - range.start < 10);
+                    continue;
+                };
+                assert!(place >= range.start && place + 9 <= range.end);
+                assert!(place != 8 && place % block == 0);
+                seen |= 1_u64 << place;
+            }
+            assert!(seen.count_ones() <= places);
+        }
+        // No other place, or none at all.
+        for range in [8..16, 8..15, 9..16, 16..8, u64::MAX - 4..u64::MAX] {
+            assert!(elsewhere(&(8..16), range, 8, 5).is_none());
+        }
+        assert!(elsewhere(&(8..16), 0..16, 8, 1) == Some(0));
+    }
+}
+
 #[kunit_tests(rnullblk_thinstore)]
 mod thinstore {
     use super::*;
@@ -676,10 +704,38 @@ mod values {
     }
 
     #[test]
+    fn silent_faults() {
+        let parse = |text| {
+            Allowed::SilentFault
+                .parse(text)
+                .map(|Value(numbers)| numbers)
+        };
+        assert!(parse(c"1,100,0,-1") == Ok([1, 100, 0, -1, 0, 0]));
+        assert!(parse(c"1,100,0,-1 8-15") == Ok([1, 100, 0, -1, 8, 8]));
+        for wrong in [
+            c"",
+            c"1,2,3",
+            c"8-15",
+            c"1,1,0,-1 8",
+            c"1,1,0,-1 8-15 r",
+            c"1,1,0,-1 -8",
+        ] {
+            assert!(parse(wrong) == Err(EINVAL));
+        }
+        for beyond in [
+            c"1,101,0,-1 8-15",
+            c"1,1,0,-1 9-8",
+            c"1,1,0,-1 0-18014398509481984",
+        ] {
+            assert!(parse(beyond) == Err(ERANGE));
+        }
+    }
+
+    #[test]
     fn faults() {
         let parse = |text| Allowed::Fault.parse(text).map(|Value(numbers)| numbers);
-        assert!(parse(c"1,100,0,-1") == Ok([1, 100, 0, -1]));
-        assert!(parse(c" 1 , 2,3 ,4 ") == Ok([1, 2, 3, 4]));
+        assert!(parse(c"1,100,0,-1") == Ok([1, 100, 0, -1, 0, 0]));
+        assert!(parse(c" 1 , 2,3 ,4 ") == Ok([1, 2, 3, 4, 0, 0]));
         for wrong in [c"", c"1", c"1,2,3", c"1,2,3,4,5", c"1,2,3,x", c"1,,3,4"] {
             assert!(parse(wrong) == Err(EINVAL));
         }
