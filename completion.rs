@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The completion ring of a hardware queue: the answers that the device will give, in the order
-//! of their times.
+//! of their times. And the completion table of one whose answers have no order.
 //!
 //! As with hardware, an answer is no more than the [`CommandId`] of the command; whoever drains
-//! the ring, the queue's timer or its poller, takes the request by it.
+//! the ring or the table, the queue's timer or its poller, takes the request by it.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ use kernel::{
     sync::atomic::{
         Acquire,
         Atomic,
+        Full,
         Relaxed,
         Release, //
     },
@@ -150,5 +151,71 @@ impl CompletionRing {
         let slot = self.slot(position)?;
         let is_posted = slot.turn.load(Acquire) == position.wrapping_add(1);
         is_posted.then(|| slot.due_nsec.load(Relaxed))
+    }
+}
+
+/// The answers of a queue whose requests take times of their own: a place for each tag. Any number of CPUs post to it and
+/// drain it at once, without a lock; but for one tag only one posts at a time, who has the request.
+pub(crate) struct CompletionTable {
+    places: KVVec<Place>,
+}
+
+struct Place {
+    ticket: Atomic<u64>,
+    /// When the answer is due, in nanoseconds of the table's clock; [`NEVER`] if there is none.
+    due_nsec: Atomic<i64>,
+}
+
+/// A time that does not come.
+pub(crate) const NEVER: i64 = i64::MAX;
+
+impl CompletionTable {
+    /// A table for the tags of the queue, on its NUMA node. May sleep.
+    pub(crate) fn new(queue: &HwQueueInfo) -> Result<Self> {
+        // CAST: `usize` is at least as wide as `u32`.
+        let mut places = queue.vec_with_capacity(queue.depth as usize)?;
+        for _ in 0..queue.depth {
+            places.push(
+                Place {
+                    ticket: Atomic::new(0),
+                    due_nsec: Atomic::new(NEVER),
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(Self { places })
+    }
+
+    /// Posts an answer that is due at `due_nsec`. `false` if there is no such tag.
+    pub(crate) fn post(&self, id: CommandId, due_nsec: i64) -> bool {
+        // CAST: `usize` is at least as wide as `u32`.
+        let Some(place) = self.places.get(id.tag as usize) else {
+            return false;
+        };
+        place.ticket.store(id.ticket, Relaxed);
+        // Full: who posts looks at the timer then, and the timer at what was posted.
+        place.due_nsec.xchg(due_nsec.min(NEVER - 1), Full);
+        true
+    }
+
+    /// Takes an answer out that is due at `now_nsec`; looks from the tag `from` on, which it moves on.
+    pub(crate) fn pop_due(&self, now_nsec: i64, from: &mut usize) -> Option<CommandId> {
+        while let Some(place) = self.places.get(*from) {
+            let tag = u32::try_from(*from).ok()?;
+            *from = from.wrapping_add(1);
+            let due_nsec = place.due_nsec.load(Relaxed);
+            let is_due = due_nsec != NEVER && due_nsec <= now_nsec;
+            if is_due && place.due_nsec.cmpxchg(due_nsec, NEVER, Full).is_ok() {
+                let ticket = place.ticket.load(Relaxed);
+                return Some(CommandId { tag, ticket });
+            }
+        }
+        None
+    }
+
+    /// When the first answer is due; [`NEVER`] if there is none.
+    pub(crate) fn next_due_nsec(&self) -> i64 {
+        let due = self.places.iter().map(|place| place.due_nsec.load(Relaxed));
+        due.min().unwrap_or(NEVER)
     }
 }

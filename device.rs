@@ -6,7 +6,11 @@
 
 use crate::{
     cache::PowerCut,
-    completion::CompletionRing,
+    completion::{
+        CompletionRing,
+        CompletionTable,
+        NEVER, //
+    },
     counters::Counters,
     disk::{
         DiskOperations,
@@ -17,6 +21,10 @@ use crate::{
     faults::{
         Fault,
         FaultOptions, //
+    },
+    latency::{
+        Latency,
+        LatencyOptions, //
     },
     limits::{
         QueueLimits,
@@ -145,6 +153,10 @@ pub(crate) struct Config {
     /// 0: as long as the driver likes.
     pub(crate) max_sectors: u32,
     pub(crate) irq_mode: IrqMode,
+    /// With completion by timer, what it is instead of `completion_nsec`.
+    pub(crate) latency: LatencyOptions,
+    /// Nothing is completed by timer.
+    pub(crate) hang: bool,
     /// The most that is read and written, in MiB per second; 0: no limit.
     pub(crate) mbps: u32,
     pub(crate) faults: FaultConfig,
@@ -246,6 +258,10 @@ pub(crate) struct Device {
     takes_detours: Atomic<u32>,
     faults: Faults,
     throttle: Option<Throttle>,
+    /// If requests that are completed by timer do not all take the same time.
+    latency: Option<Latency>,
+    /// 1 as long as no answers are given that wait for the timer or the poller.
+    is_hung: Atomic<u32>,
     /// What stays when the disk goes.
     kept: Arc<Kept>,
     /// 1 if the device was pulled out.
@@ -280,6 +296,10 @@ pub(crate) struct HwData {
     pub(crate) counters: Counters,
     /// The answers to come, where requests wait for one.
     pub(crate) ring: Option<CompletionRing>,
+    /// The same, where they take times of their own; then there is no ring.
+    table: Option<CompletionTable>,
+    /// With a table: when the timer expires, or an earlier time for which it is about to be started.
+    timer_due_nsec: Atomic<i64>,
     /// 1 if the timer is started, or about to be.
     timer_is_on: Atomic<u32>,
 }
@@ -359,10 +379,17 @@ impl Faults {
 }
 
 impl Device {
-    fn new(config: &Config, hw_queues: HwQueues, kept: Arc<Kept>) -> Self {
+    fn new(config: &Config, hw_queues: HwQueues, kept: Arc<Kept>) -> Result<Self> {
         let faults = Faults::new(&config.faults);
         let throttle = Throttle::new(config.mbps);
         let ends_inline = config.irq_mode == IrqMode::Inline;
+        let latency =
+            match config.irq_mode {
+                IrqMode::Timer { completion_nsec } if config.latency.are_any() => Some(
+                    Latency::new(&config.latency, completion_nsec, config.faults.seed)?,
+                ),
+                _ => None,
+            };
         let device = Self {
             memory_backed: config.memory_backed,
             store: config.store,
@@ -381,13 +408,15 @@ impl Device {
             takes_detours: Atomic::new(0),
             faults,
             throttle,
+            latency,
+            is_hung: Atomic::new(config.hang.into()),
             kept,
             is_gone: Atomic::new(0),
             is_in_a_hurry: Atomic::new(0),
             epoch: Instant::now(),
         };
         device.look_for_detours();
-        device
+        Ok(device)
     }
 
     /// Finds out whether requests have to take a detour; to be called when a reason for it was added.
@@ -622,7 +651,10 @@ impl Device {
         });
         let completion_nsec = match (hw.kind(), self.irq_mode) {
             (HwQueueKind::Default | HwQueueKind::Read, IrqMode::Timer { completion_nsec }) => {
-                completion_nsec
+                match &self.latency {
+                    None => completion_nsec,
+                    Some(latency) => latency.nsec(rq.operation(), self.now_nsec()),
+                }
             }
             _ => 0,
         };
@@ -668,13 +700,18 @@ impl Device {
     fn post_answer(&self, hw: &HwQueue<RamDiskOperations>, id: CommandId, delay_nsec: u64) -> bool {
         let delay = i64::try_from(delay_nsec).unwrap_or(i64::MAX);
         let due_nsec = self.now_nsec().saturating_add(delay);
-        let is_posted = match &hw.ring {
-            Some(ring) => ring.post(id, due_nsec),
-            None => false,
+        let is_posted = match (&hw.ring, &hw.table) {
+            (Some(ring), _) => ring.post(id, due_nsec),
+            (None, Some(table)) => table.post(id, due_nsec),
+            (None, None) => false,
         };
         let is_polled = hw.kind() == HwQueueKind::Poll;
         if !is_posted || is_polled {
             return is_posted;
+        }
+        if hw.table.is_some() {
+            self.start_timer_by(hw, due_nsec);
+            return true;
         }
         if hw.timer_is_on.xchg(1, Full) == 0 {
             // Another one can have been posted before; or is just being posted, then the timer has to look.
@@ -685,6 +722,30 @@ impl Device {
         true
     }
 
+    /// Lets the timer of a queue with a table expire at that time, if it does not do so earlier.
+    fn start_timer_by(&self, hw: &HwQueue<RamDiskOperations>, due_nsec: i64) {
+        let mut timer_due_nsec = hw.timer_due_nsec.load(Relaxed);
+        while due_nsec < timer_due_nsec {
+            match hw.timer_due_nsec.cmpxchg(timer_due_nsec, due_nsec, Full) {
+                Ok(_) => break,
+                Err(now) => timer_due_nsec = now,
+            }
+        }
+        if due_nsec >= timer_due_nsec {
+            return;
+        }
+        let mut due_nsec = due_nsec;
+        loop {
+            let left = due_nsec.saturating_sub(self.now_nsec());
+            hw.start_timer(u64::try_from(left).unwrap_or(0));
+            // Who wanted it earlier may have started it just before.
+            match hw.timer_due_nsec.load(Relaxed) {
+                earlier if earlier < due_nsec => due_nsec = earlier,
+                _ => return,
+            }
+        }
+    }
+
     /// Ends the requests whose answers are due. Gives how many these were.
     fn drain(
         &self,
@@ -692,11 +753,16 @@ impl Device {
         now_nsec: i64,
         batch: &mut CompletionBatch<'_>,
     ) -> u32 {
-        let Some(ring) = &hw.ring else {
+        if self.is_hung.load(Relaxed) != 0 {
             return 0;
+        }
+        let (mut found, mut from) = (0, 0);
+        let mut pop = || match (&hw.ring, &hw.table) {
+            (Some(ring), _) => ring.pop_due(now_nsec),
+            (None, Some(table)) => table.pop_due(now_nsec, &mut from),
+            (None, None) => None,
         };
-        let mut found = 0;
-        while let Some(id) = ring.pop_due(now_nsec) {
+        while let Some(id) = pop() {
             match hw.take(id) {
                 Some(rq) => {
                     found = u32::wrapping_add(found, 1);
@@ -744,14 +810,20 @@ impl Operations for RamDiskOperations {
         // A queue has no bytes: each one counts as one.
         let ring = if info.is_new && device.faults.init_hctx.strikes(1) {
             Err(EFAULT)
-        } else if !device.needs_rings {
+        } else if !device.needs_rings || device.latency.is_some() {
             Ok(None)
         } else {
             CompletionRing::new(info.depth.saturating_mul(2), info).map(Some)
         };
+        let make_table = || match device.latency {
+            None => Ok(None),
+            Some(_) => CompletionTable::new(info).map(Some),
+        };
         try_pin_init!(HwData {
             counters: Counters::new(),
             ring: ring?,
+            table: make_table()?,
+            timer_due_nsec: Atomic::new(NEVER),
             timer_is_on: Atomic::new(0),
         })
     }
@@ -822,7 +894,7 @@ impl Operations for RamDiskOperations {
         if is_forgotten {
             rq.data().is_forgotten.store(0, Relaxed);
         }
-        if is_forgotten && device.throttle.is_none() {
+        if is_forgotten && device.throttle.is_none() && hw.table.is_none() {
             // What was forgotten is answered after all, when it is too late.
             device.post_answer(hw, id, LATE_ANSWER_NSEC);
         }
@@ -848,6 +920,18 @@ impl Operations for RamDiskOperations {
     }
 
     fn timer(device: &Device, hw: &HwQueue<Self>) {
+        if device.is_hung.load(Relaxed) != 0 {
+            // Whoever ends that starts the timer.
+            return;
+        }
+        if let Some(table) = &hw.table {
+            // Who posts from here on starts the timer, and what was posted before is seen.
+            hw.timer_due_nsec.xchg(NEVER, Full);
+            let now_nsec = device.now_nsec();
+            let found = CompletionBatch::with(|batch| device.drain(hw, now_nsec, batch));
+            hw.counters.timer.add(found.into());
+            return device.start_timer_by(hw, table.next_due_nsec());
+        }
         loop {
             let now_nsec = device.now_nsec();
             let found = CompletionBatch::with(|batch| device.drain(hw, now_nsec, batch));
@@ -907,7 +991,7 @@ impl NewRamDisk {
             writeback_throttling: false,
         };
         let surplus = RamStore::with_room(medium.surplus_mib()?)?;
-        let device = Device::new(config, tagset.hw_queues(), kept);
+        let device = Device::new(config, tagset.hw_queues(), kept)?;
         Ok(Self {
             disk: NewDisk::new(options, tagset, device, medium)?,
             surplus,
@@ -1154,6 +1238,14 @@ impl RamDisk {
                 rq.end(status);
             }
         });
+    }
+
+    /// Begins or ends a time in which nothing is completed by timer or poller.
+    pub(crate) fn set_hang(&self, yes: bool) {
+        self.disk.data().is_hung.store(yes.into(), Relaxed);
+        if !yes {
+            self.disk.for_each_hw_queue(|hw| hw.start_timer(0));
+        }
     }
 
     /// To be called after bad blocks were added or cleared.

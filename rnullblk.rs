@@ -33,6 +33,7 @@ mod control;
 mod counters;
 mod device;
 mod faults;
+mod latency;
 mod medium;
 mod params;
 mod power;

@@ -17,6 +17,10 @@ use crate::{
         RamDisk, //
     },
     faults::FaultOptions,
+    latency::{
+        LatencyOptions,
+        Shape, //
+    },
     medium::Kept,
     params::{
         self,
@@ -171,6 +175,7 @@ const MAX_DEPTH: i64 = TagSetOptions::MAX_QUEUE_DEPTH as i64;
 const PAGE_SIZE: i64 = kernel::page::PAGE_SIZE as i64;
 const MAX_COUNT: i64 = i32::MAX as i64;
 const MAX_CACHE_MIB: i64 = 1 << 20;
+const MAX_LANES: i64 = 1024;
 
 settings! {
     0: size = 256, Allowed::Range(1, device::MAX_SIZE_MIB),
@@ -271,6 +276,19 @@ settings! {
         "Read what was there before the last write, as far as history_size reaches: interval,probability,space,times[ FIRST-LAST]";
     43: history_size = 0, Allowed::Range(0, MAX_CACHE_MIB), Off,
         "Remember so many MiB of what there was before the last writes, for stale_read; 0: none";
+    44: read_latency = "default", Allowed::Shape, Off,
+        "With irqmode=2, how long a read takes in ns; default: completion_nsec";
+    45: write_latency = "default", Allowed::Shape, Off,
+        "With irqmode=2, how long a write takes in ns; default: completion_nsec";
+    46: flush_latency = "default", Allowed::Shape, Off,
+        "With irqmode=2, how long a flush takes in ns; default: completion_nsec";
+    47: discard_latency = "default", Allowed::Shape, Off,
+        "With irqmode=2, how long a discard or a write of zeroes takes in ns; default: completion_nsec";
+    48: lanes = 0, Allowed::Range(0, MAX_LANES), Off,
+        "With irqmode=2, how many requests the device works on at once; 0: on all";
+    49: hang = 0, Allowed::Switch,
+        Live(|disk, now| { disk.set_hang(now.is_on(Key::hang)); Ok(()) }),
+        "With irqmode=2 or polled, answer no request as long as this is on";
 }
 
 /// What a RAM disk shall be, or is.
@@ -328,6 +346,10 @@ impl Settings {
     }
 
     fn silent_fault(&self, key: Key) -> Result<SilentFaultOptions> {
+        self.value(key as usize).try_into()
+    }
+
+    fn shape(&self, key: Key) -> Result<Shape> {
         self.value(key as usize).try_into()
     }
 
@@ -620,6 +642,13 @@ impl Settings {
     /// `EINVAL` for what cannot be, with a line in the log.
     pub(crate) fn config(&self, name: &CStr) -> Result<Config> {
         self.check_together(name)?;
+        let latency = LatencyOptions {
+            read: self.shape(Key::read_latency)?,
+            write: self.shape(Key::write_latency)?,
+            flush: self.shape(Key::flush_latency)?,
+            discard: self.shape(Key::discard_latency)?,
+            lanes: u32::try_from(self.number(Key::lanes))?,
+        };
         let irq_mode = match self.number(Key::irqmode) {
             0 => IrqMode::Inline,
             1 => IrqMode::Softirq,
@@ -651,6 +680,8 @@ impl Settings {
             virt_boundary: self.is_on(Key::virt_boundary),
             max_sectors: u32::try_from(self.number(Key::max_sectors))?,
             irq_mode,
+            latency,
+            hang: self.is_on(Key::hang),
             mbps: u32::try_from(self.number(Key::mbps))?,
             faults: FaultConfig {
                 seed: self.unsigned(Key::fault_seed),

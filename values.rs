@@ -7,6 +7,11 @@ use crate::{
     badblocks::MAX_SECTOR,
     bindings,
     faults::FaultOptions,
+    latency::{
+        self,
+        Shape,
+        Spread, //
+    },
     ramstore,
     silent::SilentFaultOptions,
     tagset, //
@@ -33,6 +38,8 @@ pub(crate) enum Allowed {
     Sectors,
     /// One of these words; its value is its place among them.
     Words(&'static [&'static str]),
+    /// How long requests take: see [`Shape`].
+    Shape,
     /// A fault to inject, in the kernel's own form: `interval,probability,space,times`.
     Fault,
     /// A silent fault: the same, and perhaps a range of sectors behind it, `FIRST-LAST`.
@@ -43,7 +50,7 @@ pub(crate) enum Allowed {
 pub(crate) const NUMBERS: usize = 6;
 
 /// The value of a setting: of a fault its four numbers, of a silent one also the first sector and how many these are (0:
-/// all), of others the first one.
+/// all); of a shape its spread, the two times of that, percent, every and the time of these; of others the first one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Value(pub(crate) [i64; NUMBERS]);
 
@@ -64,6 +71,7 @@ impl Allowed {
         match self {
             Self::Fault => return parse_fault(text.to_str().map_err(|_| EINVAL)?),
             Self::SilentFault => return parse_silent_fault(text),
+            Self::Shape => return parse_shape(text),
             Self::Switch => number = parse_switch(text)?.into(),
             Self::Words(words) => {
                 let word = text.to_str().map_err(|_| EINVAL)?;
@@ -82,11 +90,15 @@ impl Allowed {
 
     /// The number or the place of the word. Only for constants: it panics if there is no such value.
     pub(crate) const fn value_of(&self, text: &str) -> i64 {
-        let Self::Words(words) = self else {
-            return match i64::from_str_radix(text, 10) {
-                Ok(number) => number,
-                Err(_) => panic!("a default is a number"),
-            };
+        let words: &[&str] = match self {
+            Self::Words(words) => words,
+            Self::Shape => &["default"],
+            _ => {
+                return match i64::from_str_radix(text, 10) {
+                    Ok(number) => number,
+                    Err(_) => panic!("a default is a number"),
+                };
+            }
         };
         let mut place = 0;
         while !is_same(words[place], text) {
@@ -97,7 +109,7 @@ impl Allowed {
 
     fn accepts(&self, number: i64) -> bool {
         match *self {
-            Self::Switch | Self::Fault | Self::SilentFault | Self::Words(_) => true,
+            Self::Switch | Self::Fault | Self::SilentFault | Self::Shape | Self::Words(_) => true,
             Self::Range(min, max) => (min..=max).contains(&number),
             Self::PowerOfTwo(min, max) => {
                 (min..=max).contains(&number) && number.unsigned_abs().is_power_of_two()
@@ -110,11 +122,12 @@ impl Allowed {
 
     /// The value as sysfs and configfs show it.
     pub(crate) fn show(&self, value: Value, f: &mut dyn fmt::Write) -> fmt::Result {
-        let Value([first, second, third, fourth, sector, sectors]) = value;
+        let Value([first, second, third, fourth, fifth, sixth]) = value;
         match self {
             Self::Fault => f.write_fmt(fmt!("{first},{second},{third},{fourth}")),
             Self::SilentFault => {
                 f.write_fmt(fmt!("{first},{second},{third},{fourth}"))?;
+                let (sector, sectors) = (fifth, sixth);
                 match sectors {
                     0 => Ok(()),
                     _ => {
@@ -122,6 +135,23 @@ impl Allowed {
                         f.write_fmt(fmt!(" {sector}-{last}"))
                     }
                 }
+            }
+            Self::Shape => {
+                let (every, nsec) = (fifth, sixth);
+                let (word, times) = SPREADS
+                    .get(usize::try_from(first).unwrap_or(0))
+                    .unwrap_or(&("default", 0));
+                f.write_str(word)?;
+                for time in [second, third].iter().take(*times) {
+                    f.write_fmt(fmt!(" {time}"))?;
+                }
+                if fourth != 0 {
+                    f.write_fmt(fmt!(" percent {fourth} {nsec}"))?;
+                }
+                if every != 0 {
+                    f.write_fmt(fmt!(" every {every} {nsec}"))?;
+                }
+                Ok(())
             }
             Self::Words(words) => {
                 let word = usize::try_from(first)
@@ -190,6 +220,78 @@ fn parse_silent_fault(text: &CStr) -> Result<Value> {
     Ok(Value(values))
 }
 
+/// The spreads by their numbers: how each one is written, and how many times stand behind it.
+const SPREADS: [(&str, usize); 5] = [
+    ("default", 0),
+    ("fixed", 1),
+    ("uniform", 2),
+    ("normal", 2),
+    ("exponential", 1),
+];
+
+fn parse_shape(text: &CStr) -> Result<Value> {
+    let mut words = text.to_str().map_err(|_| EINVAL)?.split_ascii_whitespace();
+    let word = words.next().ok_or(EINVAL)?;
+    let spread = SPREADS.iter().position(|(known, _)| *known == word);
+    let spread = spread.ok_or(EINVAL)?;
+    let number = |word: Option<&str>, least: i64, most: i64| -> Result<i64> {
+        let number = word.ok_or(EINVAL)?.parse().map_err(|_| EINVAL)?;
+        (least..=most)
+            .contains(&number)
+            .then_some(number)
+            .ok_or(ERANGE)
+    };
+    let mut times = [0; 2];
+    let (_, count) = SPREADS.get(spread).ok_or(EINVAL)?;
+    for time in times.iter_mut().take(*count) {
+        *time = number(words.next(), 0, latency::MAX_NSEC)?;
+    }
+    let [first, second] = times;
+    if word == "uniform" && first > second {
+        return Err(ERANGE);
+    }
+    let (mut percent, mut every, mut nsec) = (0, 0, 0);
+    if let Some(word) = words.next() {
+        match word {
+            "percent" => percent = number(words.next(), 1, 100)?,
+            "every" => every = number(words.next(), 1, i32::MAX.into())?,
+            _ => return Err(EINVAL),
+        }
+        nsec = number(words.next(), 0, latency::MAX_NSEC)?;
+    }
+    if words.next().is_some() {
+        return Err(EINVAL);
+    }
+    let spread = i64::try_from(spread)?;
+    Ok(Value([spread, first, second, percent, every, nsec]))
+}
+
+impl TryFrom<Value> for Shape {
+    type Error = Error;
+
+    fn try_from(value: Value) -> Result<Self> {
+        let Value([spread, first, second, percent, every, exception_nsec]) = value;
+        Ok(Self {
+            spread: match spread {
+                0 => Spread::Default,
+                1 => Spread::Fixed { nsec: first },
+                2 => Spread::Uniform {
+                    min_nsec: first,
+                    max_nsec: second,
+                },
+                3 => Spread::Normal {
+                    mean_nsec: first,
+                    deviation_nsec: second,
+                },
+                _ => Spread::Exponential { mean_nsec: first },
+            },
+            percent: percent.try_into()?,
+            every: every.try_into()?,
+            exception_nsec,
+        })
+    }
+}
+
 impl TryFrom<Value> for SilentFaultOptions {
     type Error = Error;
 
@@ -238,6 +340,10 @@ impl fmt::Display for Allowed {
             Self::Fault => f.write_str(
                 "interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
                  after so many bytes, so often (-1: always)",
+            ),
+            Self::Shape => f.write_str(
+                "default, fixed NSEC, uniform MIN MAX, normal MEAN DEVIATION or exponential MEAN, and \
+                 perhaps percent P NSEC or every N NSEC",
             ),
             Self::SilentFault => f.write_str(
                 "interval,probability,space,times, or the same and FIRST-LAST, sectors from 0 to 2^54-1",

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # Each attribute below configfs takes what it should and nothing else, is in force once the power is on, keeps its
 # value, and says busy when it cannot change.
-plan 60
+plan 66
 
 PAGE_SIZE=$(getconf PAGESIZE)
 COUNT="0 to 2147483647"
@@ -13,12 +13,14 @@ FAULT="interval,probability,space,times: every so many-th chance, 0 to 100 perce
 after so many bytes, so often (-1: always)"
 SILENT="interval,probability,space,times, or the same and FIRST-LAST, \
 sectors from 0 to 2^54-1"
+SHAPE="default, fixed NSEC, uniform MIN MAX, normal MEAN DEVIATION or exponential MEAN, and perhaps \
+percent P NSEC or every N NSEC"
 OTHERS="power index badblocks queue_mode power_cut share_store snapshot rollback drop clone_of memory_kib cut_at"
 possible_cpus=$(getconf _NPROCESSORS_CONF)
 online_cpus=$(getconf _NPROCESSORS_ONLN)
 
 # NAME;DEFAULT;VALUES THAT ARE SHOWN AS WRITTEN;REFUSED VALUES;ALLOWED;live OR NOTHING
-# The first of the values is one that the default is not.
+# In a value _ stands for a space. The first of the values is one that the default is not.
 ATTRIBUTES="size;256;16 1 64;0 -1 8796093022208 9223372036854775808;1 to 8796093022207;live
 blocksize;512;4096 512 1024 2048;0 -512 511 513 1000 8192 65536;a power of two, 512 to $PAGE_SIZE;
 submit_queues;0;1 $possible_cpus;-1 2147483648;$COUNT;live
@@ -62,7 +64,13 @@ misdirect_write;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8
 flip_write;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
 flip_read;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
 stale_read;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
-history_size;0;4 1 0;-1 1048577;0 to 1048576;"
+history_size;0;4 1 0;-1 1048577;0 to 1048576;
+read_latency;default;fixed_5 uniform_1_2_percent_3_4 default;fixed uniform_2_1 fixed_1_every_0_1;$SHAPE;
+write_latency;default;fixed_5 uniform_1_2_percent_3_4 default;fixed uniform_2_1 fixed_1_every_0_1;$SHAPE;
+flush_latency;default;fixed_5 uniform_1_2_percent_3_4 default;fixed uniform_2_1 fixed_1_every_0_1;$SHAPE;
+discard_latency;default;fixed_5 uniform_1_2_percent_3_4 default;fixed uniform_2_1 fixed_1_every_0_1;$SHAPE;
+lanes;0;4 1 1024 0;-1 1025;0 to 1024;
+hang;0;1 0;2 x;$SWITCH;live"
 
 names() { echo "$ATTRIBUTES" | cut -d ';' -f 1; }
 
@@ -92,26 +100,29 @@ has_defaults() {
 parameters_are_defaults() {
     rmdir "$CONFIG/dut"
     unload
-    given=
+    set --
     for name in $(names); do
         value=$(of "$name" 3)
-        given="$given $name=${value%% *}"
+        set -- "$@" "$name=\"$(spaced "${value%% *}")\""
     done
-    # shellcheck disable=SC2086 # a list
-    load nr_devices=0 $given
+    load nr_devices=0 "$@"
     new dut
-    for pair in $given; do
-        has dut "${pair%%=*}" "${pair#*=}"
+    for name in $(names); do
+        value=$(of "$name" 3)
+        has dut "$name" "$(spaced "${value%% *}")"
     done
     rmdir "$CONFIG/dut"
     reload nr_devices=0
     new dut
 }
 
+spaced() { echo "$1" | tr _ ' '; }
+
 # Each value is taken, in force with the power on, and still there when it is off and on again.
 attribute() { # attribute NAME
     power dut 0
     for value in $(of "$1" 3); do
+        value=$(spaced "$value")
         set_to dut "$1" "$value"
         has dut "$1" "$value"
         power dut 1
@@ -145,6 +156,7 @@ refused() {
     shift 3
     echo "$LOG_MARK: the last values" >/dev/kmsg
     for bad in "$@"; do
+        bad=$(spaced "$bad")
         if set_to dut "$name" "$bad" 2>"$WORK/said"; then
             echo "$name took '$bad'"
             return 1
@@ -153,6 +165,7 @@ refused() {
     done
     has dut "$name" "$value"
     for bad in "$@"; do
+        bad=$(spaced "$bad")
         echo "dut: $name=$bad refused: allowed is $allowed"
     done >"$WORK/expected"
     dmesg | awk -v mark="$LOG_MARK: the last values" '

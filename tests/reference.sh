@@ -41,6 +41,8 @@ defaults() {
 allowed() {
     rows | grep -v '^nr_devices;' >"$WORK/rows"
     while IFS=';' read -r name _ allowed _; do
+        [ "$allowed" != "a shape" ] || allowed="default, fixed NSEC, uniform MIN MAX, normal MEAN DEVIATION or exponential \
+MEAN, and perhaps percent P NSEC or every N NSEC"
         [ "$allowed" != "a silent fault" ] || allowed="interval,probability,space,times, or the same and FIRST-LAST, \
 sectors from 0 to 2^54-1"
         [ "$allowed" != "a fault" ] || allowed="interval,probability,space,times: every so many-th chance, 0 to 100 \
