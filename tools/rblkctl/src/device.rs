@@ -317,7 +317,7 @@ impl Device<'_> {
         let shares = |reason: &str| reason.contains("shares the store");
         let is_shared = reason.as_deref().is_some_and(shares);
         match error.kind() {
-            ErrorKind::NotFound => self.unknown(attribute),
+            ErrorKind::NotFound if reason.is_none() => self.unknown(attribute),
             _ if error.raw_os_error() == Some(EPERM) => {
                 Error::new(format!("{name}: {attribute} can only be read"))
             }
@@ -325,9 +325,11 @@ impl Device<'_> {
             ErrorKind::ResourceBusy if attribute == "size" && !is_shared => Error::new(format!(
                 "{name}: the device is in use and would shrink: close it first, or add --force"
             )),
-            ErrorKind::ResourceBusy if attribute != "power" && !is_shared && is_on() => Error::new(format!(
-                "{name}: {attribute} cannot change while the device is on: rblkctl off {name}"
-            )),
+            ErrorKind::ResourceBusy if attribute != "power" && reason.is_none() && is_on() => {
+                Error::new(format!(
+                    "{name}: {attribute} cannot change while the device is on: rblkctl off {name}"
+                ))
+            }
             _ => Error::Message(reason.unwrap_or_else(|| {
                 let cause = cause(error);
                 format!("{name}: {attribute}={value}: {cause}; the kernel log may say why: dmesg | tail -n 1")
@@ -486,6 +488,8 @@ mod tests {
         assert!(refused("size", 16, None).ends_with("close it first, or add --force"));
         assert_eq!(refused("size", 13, None), "needs root: try sudo");
         assert_eq!(refused("index", 1, None), "rblk3: index can only be read");
+        let open = "rblk3: rollback=a refused: allowed is nothing while it is open";
+        assert_eq!(refused("rollback", 16, Some(open)), open);
         let reason = "rblk3: size=0 refused: allowed is 1 to 9";
         assert_eq!(refused("size", 34, Some(reason)), reason);
         assert_eq!(
