@@ -244,6 +244,7 @@ as_parameter() {
     ! cmp -n 4096 "$RAM/got" /dev/zero
     reload nr_devices=0 "flip_read=\"1,100,0,-1 8-15\""
     [ "$(cat /sys/module/rnullblk/parameters/flip_read)" = "1,100,0,-1 8-15" ]
+    reload nr_devices=0
 }
 
 refused() {
