@@ -29,6 +29,7 @@ use crate::{
     },
     snapshots::Snapshots,
     store::{
+        Data,
         Growth,
         Store,
         StoreKind, //
@@ -416,19 +417,38 @@ impl Medium {
     /// Moves the data of a request.
     #[inline(always)]
     pub(crate) fn serve(&self, rq: &Request<RamDiskOperations>, operation: Operation) -> Status {
-        self.move_data(operation, rq.sector(), rq.bytes(), || rq.segments())
+        let linear = || match &self.store {
+            Some(Store::Linear(store)) => Ok(store),
+            Some(Store::Thin(_)) => Err(self.serve_thin(rq, operation)),
+            None => Err(Status::OK),
+        };
+        self.move_data(linear, operation, rq.sector(), rq.bytes(), || rq.segments())
     }
 
+    /// As [`Medium::serve`], apart, so that the linear store pays nothing for it.
+    #[inline(never)]
+    fn serve_thin(&self, rq: &Request<RamDiskOperations>, operation: Operation) -> Status {
+        let any = || self.any_store();
+        self.move_data(any, operation, rq.sector(), rq.bytes(), || rq.segments())
+    }
+
+    /// Whatever store there is, or how requests end without one.
+    fn any_store(&self) -> Result<&Store, Status> {
+        self.store.as_ref().ok_or(Status::OK)
+    }
+
+    /// Moves the data to or from the store that `store` gives, or ends as it says.
     #[inline(always)]
-    fn move_data<'rq, I: Iterator<Item = Segment<'rq>>>(
+    fn move_data<'a, 'rq, S: Data + 'a, I: Iterator<Item = Segment<'rq>>>(
         &self,
+        store: impl FnOnce() -> Result<&'a S, Status>,
         operation: Operation,
         sector: u64,
         bytes: u32,
         segments: impl FnOnce() -> I,
     ) -> Status {
         match operation {
-            Operation::Read => self.with_store(sector, bytes, |store, position, _| {
+            Operation::Read => self.with_range(store, sector, bytes, |store, position, _| {
                 store.read(position, segments())
             }),
             // Without a cache each write is where it stays when it ends, so there is nothing to flush, and FUA
@@ -437,35 +457,46 @@ impl Medium {
             Operation::Write | Operation::Discard | Operation::WriteZeroes if self.read_only => {
                 Status::IOERR
             }
-            Operation::Write => self.with_store(sector, bytes, |store, position, _| {
+            Operation::Write => self.with_range(store, sector, bytes, |store, position, _| {
                 store.write(position, segments())
             }),
             // What was discarded reads as zeroes.
-            Operation::Discard if self.discard => self.with_store(sector, bytes, Store::zero),
-            Operation::WriteZeroes => self.with_store(sector, bytes, Store::zero),
+            Operation::Discard if self.discard => self.with_range(store, sector, bytes, S::zero),
+            Operation::WriteZeroes => self.with_range(store, sector, bytes, S::zero),
             _ => Status::NOTSUPP,
         }
     }
 
     /// Does it to the range of the store, given in bytes. A range that is not within the disk is refused before
-    /// any of it is touched; without a store that is all.
+    /// the store is asked for.
     #[inline(always)]
-    fn with_store(
+    fn with_range<'a, S: 'a>(
         &self,
+        store: impl FnOnce() -> Result<&'a S, Status>,
         sector: u64,
         bytes: u32,
-        f: impl FnOnce(&Store, u64, usize) -> Result,
+        f: impl FnOnce(&S, u64, usize) -> Result,
     ) -> Status {
         let sectors = u64::from(bytes) >> SECTOR_SHIFT;
         match sector.checked_add(sectors) {
             Some(end) if end <= self.capacity_sectors => (),
             _ => return Status::IOERR,
         }
-        let Some(store) = &self.store else {
-            return Status::OK;
-        };
-        // CAST: `usize` is at least as wide as `u32`.
-        f(store, sector << SECTOR_SHIFT, bytes as usize).into()
+        match store() {
+            // CAST: `usize` is at least as wide as `u32`.
+            Ok(store) => f(store, sector << SECTOR_SHIFT, bytes as usize).into(),
+            Err(status) => status,
+        }
+    }
+
+    /// As [`Medium::with_range`], of whatever store there is.
+    fn with_store(
+        &self,
+        sector: u64,
+        bytes: u32,
+        f: impl FnOnce(&Store, u64, usize) -> Result,
+    ) -> Status {
+        self.with_range(|| self.any_store(), sector, bytes, f)
     }
 
     /// Moves the first `bytes` bytes of a request's data, through the cache and the log if there are such.
@@ -486,6 +517,12 @@ impl Medium {
         };
         let (Some(log), true) = (&self.log, is_logged) else {
             return self.serve_cached(rq, operation, sector, bytes);
+        };
+        // A flush has no place.
+        let sector = if operation == Operation::Flush {
+            0
+        } else {
+            sector
         };
         let write = Write {
             operation,
@@ -536,7 +573,8 @@ impl Medium {
                 return noted;
             }
         }
-        let status = self.move_data(operation, sector, bytes, || {
+        let any = || self.any_store();
+        let status = self.move_data(any, operation, sector, bytes, || {
             // CAST: `usize` is at least as wide as `u32`.
             segment::first_bytes(rq.segments(), bytes as usize)
         });

@@ -26,6 +26,59 @@ pub(crate) enum StoreKind {
     Thin,
 }
 
+/// What a disk does to its data. The plain I/O path does it to a store of a known kind.
+pub(crate) trait Data {
+    /// Copies from `position` on into `segments`. Errors as [`ThinStore::read`].
+    fn read<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result;
+
+    /// Copies `segments` to the bytes from `position` on. Errors as [`ThinStore::write`].
+    fn write<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result;
+
+    /// Makes the `len` bytes from `position` on read as zeroes. A thin store gives their memory back. Errors as
+    /// [`ThinStore::zero`].
+    fn zero(&self, position: u64, len: usize) -> Result;
+}
+
+impl Data for RamStore {
+    #[inline(always)]
+    fn read<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result {
+        self.read(position, segments)
+    }
+
+    #[inline(always)]
+    fn write<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result {
+        self.write(position, segments)
+    }
+
+    #[inline(always)]
+    fn zero(&self, position: u64, len: usize) -> Result {
+        self.zero(position, len)
+    }
+}
+
+impl Data for Store {
+    fn read<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result {
+        match self {
+            Self::Linear(store) => store.read(position, segments),
+            Self::Thin(store) => store.read(position, segments),
+        }
+    }
+
+    fn write<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result {
+        match self {
+            Self::Linear(store) => store.write(position, segments),
+            Self::Thin(store) => store.write(position, segments),
+        }
+    }
+
+    fn zero(&self, position: u64, len: usize) -> Result {
+        match self {
+            Self::Linear(store) => store.zero(position, len),
+            Self::Thin(store) => store.zero(position, len),
+        }
+    }
+}
+
 /// The data of a disk.
 pub(crate) enum Store {
     Linear(RamStore),
@@ -146,42 +199,6 @@ impl Store {
         match self {
             Self::Linear(_) => Err(EOPNOTSUPP),
             Self::Thin(store) => store.try_clone().map(Self::Thin),
-        }
-    }
-
-    /// Copies from `position` on into `segments`. Errors as [`ThinStore::read`].
-    #[inline(always)]
-    pub(crate) fn read<'a>(
-        &self,
-        position: u64,
-        segments: impl Iterator<Item = Segment<'a>>,
-    ) -> Result {
-        match self {
-            Self::Linear(store) => store.read(position, segments),
-            Self::Thin(store) => store.read(position, segments),
-        }
-    }
-
-    /// Copies `segments` to the bytes from `position` on. Errors as [`ThinStore::write`].
-    #[inline(always)]
-    pub(crate) fn write<'a>(
-        &self,
-        position: u64,
-        segments: impl Iterator<Item = Segment<'a>>,
-    ) -> Result {
-        match self {
-            Self::Linear(store) => store.write(position, segments),
-            Self::Thin(store) => store.write(position, segments),
-        }
-    }
-
-    /// Makes the `len` bytes from `position` on read as zeroes. A thin store gives their memory back. Errors as
-    /// [`ThinStore::zero`].
-    #[inline(always)]
-    pub(crate) fn zero(&self, position: u64, len: usize) -> Result {
-        match self {
-            Self::Linear(store) => store.zero(position, len),
-            Self::Thin(store) => store.zero(position, len),
         }
     }
 

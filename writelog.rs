@@ -15,7 +15,10 @@ use crate::{
     },
     request::Operation,
     segment::Segment,
-    store::Store, //
+    store::{
+        Data,
+        Store, //
+    },
 };
 use core::iter;
 use kernel::{

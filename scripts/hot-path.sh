@@ -11,7 +11,7 @@ allowed='blk_mq_start_request blk_mq_end_request blk_mq_end_request_batch rnullb
 # Only of a disk that is not plain, and where requests do not end where they are queued.
 allowed="$allowed detour complete_later"
 # Of a thin store, whose driver is one that may sleep.
-allowed="$allowed ThinStore"
+allowed="$allowed serve_thin"
 
 objdump -dr --no-show-raw-insn "$1" | awk -v allowed="$allowed" '
     BEGIN { split(allowed, names); for (i in names) is_allowed[names[i]] = 1 }
@@ -23,7 +23,6 @@ objdump -dr --no-show-raw-insn "$1" | awk -v allowed="$allowed" '
         sub(/[-+]0x[0-9a-f]+$/, "", name)
         if (name == "__x86_return_thunk") next
         # A name of Rust, mangled: the last of its parts.
-        if (name ~ /9ThinStore/) name = "ThinStore"
         if (name ~ /^_R/) for (part in is_allowed) if (name ~ ("[0-9]" part "$")) name = part
         if (!seen[name]++) print name (name in is_allowed ? "" : ": not on the list")
         if (!(name in is_allowed)) bad = 1
