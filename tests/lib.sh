@@ -203,10 +203,10 @@ pick_seed() {
 # scaled COUNT: so many, or so much less as a debug kernel is slower (SLOWNESS).
 scaled() { echo $((($1 + ${SLOWNESS:-1} - 1) / ${SLOWNESS:-1})); }
 
-# noise MIB: so much of it, the same in each run with the seed of pick_seed
+# noise MIB [NUMBER]: so much of it, the same in each run with the seed of pick_seed, and another one for each number
 noise() {
     python3 -c 'import random, sys; sys.stdout.buffer.write(
-        random.Random(int(sys.argv[1])).randbytes(int(sys.argv[2]) << 20))' "$seed" "$1"
+        random.Random(int(sys.argv[1])).randbytes(int(sys.argv[2]) << 20))' $((seed + ${2:-0})) "$1"
 }
 
 # used_kib: the memory that the kernel itself uses: vmalloc, slab, per-CPU. But KASAN holds back small objects that

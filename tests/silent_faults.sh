@@ -241,7 +241,7 @@ as_parameter() {
     reload size=8 flip_read=1,100,0,-1
     [ "$(cat /sys/module/rnullblk/parameters/flip_read)" = 1,100,0,-1 ]
     dd if=/dev/rblk0 bs=4k count=1 iflag=direct status=none >"$RAM/got"
-    ! cmp -n 4096 "$RAM/got" /dev/zero
+    cmp -n 4096 "$RAM/got" /dev/zero && return 1
     reload nr_devices=0 "flip_read=\"1,100,0,-1 8-15\""
     [ "$(cat /sys/module/rnullblk/parameters/flip_read)" = "1,100,0,-1 8-15" ]
     reload nr_devices=0

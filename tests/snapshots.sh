@@ -24,11 +24,10 @@ thin() {
 
 kib() { cat "$CONFIG/$1/memory_kib"; }
 # fill DEVICE WHAT [MIB]: noise that differs by WHAT
-fill() { (seed=$((seed + $2)) && noise "${3:-4}") | dd of="/dev/$1" bs=1M oflag=direct iflag=fullblock status=none; }
-filled() { (seed=$((seed + $2)) && noise "${3:-4}") | cmp - "$WORK/read-$1"; }
+fill() { noise "${3:-4}" "$2" | dd of="/dev/$1" bs=1M oflag=direct iflag=fullblock status=none; }
 has_noise() { # has_noise DEVICE WHAT [MIB]
-    dd if="/dev/$1" of="$WORK/read-$1" bs=1M count="${3:-4}" iflag=direct status=none
-    filled "$@"
+    dd if="/dev/$1" of="$WORK/read" bs=1M count="${3:-4}" iflag=direct status=none
+    noise "${3:-4}" "$2" | cmp - "$WORK/read"
 }
 snapshots_are() { [ "$(paste -s -d ' ' "$CONFIG/dut/snapshot")" = "$1" ]; }
 
@@ -68,7 +67,7 @@ page_by_page() {
 golden_file_system() {
     thin dut 256
     mkfs.ext4 -q /dev/dut
-    dir=$(mount_dir)
+    dir=$(mount_dir mnt)
     mount /dev/dut "$dir"
     noise 4 >"$dir/golden"
     umount "$dir"
@@ -89,7 +88,7 @@ golden_file_system() {
 under_a_mount() {
     thin dut 256
     mkfs.ext4 -q /dev/dut
-    dir=$(mount_dir)
+    dir=$(mount_dir mnt)
     mount /dev/dut "$dir"
     noise 4 >"$dir/file"
     sync "$dir/file"
@@ -195,7 +194,7 @@ quick() {
 clones() {
     thin dut 256
     mkfs.ext4 -q /dev/dut
-    dir=$(mount_dir)
+    dir=$(mount_dir mnt)
     mount /dev/dut "$dir"
     noise 4 >"$dir/file"
     umount "$dir"

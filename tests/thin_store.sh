@@ -88,7 +88,7 @@ trim_beside() { # the second half, while fio uses the first one
 xfs_of_16_tib() {
     thin $((16 << 20))
     mkfs.xfs -q /dev/dut
-    dir=$(mount_dir)
+    dir=$(mount_dir mnt)
     mount /dev/dut "$dir"
     [ "$(df --output=size -B1 "$dir" | tail -n 1)" -gt $((15 * TIB)) ]
     noise 8 >"$dir/file"
@@ -120,7 +120,7 @@ full() {
 full_under_ext4() {
     thin 256 memory_limit 24
     mkfs.ext4 -q /dev/dut
-    dir=$(mount_dir)
+    dir=$(mount_dir mnt)
     mount /dev/dut "$dir"
     fails_with "No space left|Input/output|Read-only" dd if=/dev/urandom of="$dir/file" bs=1M count=64 conv=fsync
     umount "$dir"
