@@ -96,7 +96,7 @@ pub(crate) fn bell(dice: u64) -> i64 {
         let mut bits = mix(dice.wrapping_add(number));
         for _ in 0..4 {
             // CAST: 16 bits.
-            sum += (bits & 0xffff) as i64;
+            sum = i64::wrapping_add(sum, (bits & 0xffff) as i64);
             bits >>= 16;
         }
     }
@@ -112,15 +112,15 @@ pub(crate) fn minus_log(dice: u64) -> i64 {
     let mut x = (u << zeros) >> 32;
     let mut fraction = 0_i64;
     for _ in 0..16 {
-        x = (x * x) >> 31;
+        x = u64::wrapping_mul(x, x) >> 31;
         fraction <<= 1;
         if x >> 32 != 0 {
             x >>= 1;
-            fraction += 1;
+            fraction |= 1;
         }
     }
-    let log = ((i64::from(zeros) + 1) << 16) - fraction;
-    (log * LN_2) >> 16
+    let log = (i64::from(zeros).wrapping_add(1) << 16).wrapping_sub(fraction);
+    log.wrapping_mul(LN_2) >> 16
 }
 
 /// The latencies of a device.

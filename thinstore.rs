@@ -13,7 +13,7 @@
 //! Whoever reads, or writes a page that is the store's alone, takes no lock: the tree is read under RCU, and a page that
 //! leaves it is freed after a grace period. Whoever changes the tree holds a lock, which all copies of a store have in common.
 //!
-//! For the bytes themselves see [`ramstore`](crate::ramstore).
+//! For the bytes themselves see [`ramstore`].
 
 use crate::{
     bindings,
@@ -76,7 +76,12 @@ const ROOT: u32 = 2;
 
 /// How many bytes a slot of that level covers, as a power of two.
 const fn shift_of(level: u32) -> u32 {
-    bindings::PAGE_SHIFT + level * SLOT_BITS
+    bindings::PAGE_SHIFT.wrapping_add(level.wrapping_mul(SLOT_BITS))
+}
+
+/// How many bytes a slot of that level covers.
+fn extent_of(level: u32) -> usize {
+    1_usize.wrapping_shl(shift_of(level))
 }
 
 const MIB_PER_ROOT_SLOT: usize = 1 << (shift_of(ROOT) - 20);
@@ -111,7 +116,7 @@ fn pointer_to<T>(address: usize) -> *mut T {
 unsafe fn slot_in<'a>(entry: usize, level: u32, position: usize) -> &'a Slot {
     let table: *const [Slot; SLOTS] = pointer_to(page_in(entry));
     // SAFETY: By the requirement of this function and the invariant of `Slot`.
-    unsafe { &(*table)[(position >> shift_of(level)) & (SLOTS - 1)] }
+    unsafe { &(*table)[position.wrapping_shr(shift_of(level)) & (SLOTS - 1)] }
 }
 
 /// What a store has in common with its copies.
@@ -164,7 +169,8 @@ impl Family {
             for number in 0..SLOTS {
                 // SAFETY: The table is freed below, and its slots are in no other tree.
                 unsafe {
-                    let entry = slot_in(address, below, number << shift_of(below)).load(Relaxed);
+                    let entry =
+                        slot_in(address, below, number.wrapping_shl(shift_of(below))).load(Relaxed);
                     self.give_up(entry, below);
                 }
             }
@@ -464,20 +470,20 @@ impl ThinStore {
         while left != 0 {
             let (entry, level) = self.look(position)?;
             let to_the_end = |level| {
-                let extent: usize = 1 << shift_of(level);
-                extent - (position & (extent - 1))
+                let extent = extent_of(level);
+                extent.wrapping_sub(position & extent.wrapping_sub(1))
             };
             let done = if entry == 0 {
                 to_the_end(level)
             } else {
                 // The largest that lies within the range.
                 let is_within = |level: &u32| {
-                    to_the_end(*level) == 1 << shift_of(*level) && left >> shift_of(*level) != 0
+                    to_the_end(*level) == extent_of(*level) && left >= extent_of(*level)
                 };
                 match (0..=ROOT).rev().find(is_within) {
                     Some(level) => {
                         self.clear(position, level)?;
-                        1 << shift_of(level)
+                        extent_of(level)
                     }
                     None => {
                         let part = left.min(to_the_end(0));
@@ -491,8 +497,8 @@ impl ThinStore {
                 }
             };
             let done = done.min(left);
-            left -= done;
-            position += done;
+            left = left.wrapping_sub(done);
+            position = position.wrapping_add(done);
         }
         Ok(())
     }
@@ -558,7 +564,11 @@ impl ThinStore {
             self.within(position, segment.len())?;
             let mut buffer = segment.as_ptr();
             for_each_page(position, segment.len(), |page, offset, len| {
-                copy_one(page * PAGE_SIZE + offset, buffer, len)?;
+                copy_one(
+                    page.wrapping_mul(PAGE_SIZE).wrapping_add(offset),
+                    buffer,
+                    len,
+                )?;
                 // SAFETY: All pieces together are as long as the segment.
                 buffer = unsafe { buffer.add(len) };
                 Ok(())
@@ -604,7 +614,7 @@ impl ThinStore {
         let mut entry = slot.load(Acquire);
         for level in (0..ROOT).rev() {
             if entry == 0 {
-                return Ok((0, level + 1));
+                return Ok((0, level.wrapping_add(1)));
             }
             // SAFETY: As in `find`.
             entry = unsafe { slot_in(entry, level, position) }.load(Acquire);
@@ -718,7 +728,7 @@ impl ThinStore {
         if old == 0 {
             table.zero();
         } else {
-            for position in (0..SLOTS).map(|number| number << shift_of(level)) {
+            for position in (0..SLOTS).map(|number| number.wrapping_shl(shift_of(level))) {
                 // SAFETY: The slot has the old table, and the new one is a page: of no slots yet, but any number is an
                 // atomic one.
                 unsafe {
@@ -729,7 +739,7 @@ impl ThinStore {
         }
         let table = table.put_into(slot);
         // SAFETY: It was in the slot, and is not now. It goes only if its other owner has gone just now.
-        unsafe { self.family.give_up(old, level + 1) };
+        unsafe { self.family.give_up(old, level.wrapping_add(1)) };
         Some(table)
     }
 }

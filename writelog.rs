@@ -20,7 +20,10 @@ use crate::{
         Store, //
     },
 };
-use core::iter;
+use core::{
+    iter,
+    num::NonZero, //
+};
 use kernel::{
     fmt, new_mutex,
     prelude::*,
@@ -196,9 +199,10 @@ impl fmt::Display for WriteLog {
 }
 
 impl State {
-    fn capacity(&self) -> u64 {
+    /// In bytes; there are some.
+    fn capacity(&self) -> NonZero<u64> {
         // CAST: `u64` is as wide as `usize`.
-        (self.changes.mib() as u64) << 20
+        NonZero::new((self.changes.mib() as u64) << 20).unwrap_or(NonZero::<u64>::MIN)
     }
 
     fn place_of(&self, number: u64) -> usize {
@@ -231,7 +235,7 @@ impl State {
         let number = self.next_number();
         let start = self.end;
         self.end = start.wrapping_add(len);
-        if len > capacity {
+        if len > capacity.get() {
             // Neither it nor what came before can be taken back.
             self.first = self.next;
             return Ok(());
@@ -241,7 +245,7 @@ impl State {
         while self.first < number {
             let oldest = self.entry(self.first).ok_or(EIO)?;
             if number.wrapping_sub(self.first) < most
-                && self.end.wrapping_sub(oldest.start) <= capacity
+                && self.end.wrapping_sub(oldest.start) <= capacity.get()
             {
                 break;
             }
