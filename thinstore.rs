@@ -473,27 +473,24 @@ impl ThinStore {
                 let extent = extent_of(level);
                 extent.wrapping_sub(position & extent.wrapping_sub(1))
             };
-            let done = if entry == 0 {
-                to_the_end(level)
-            } else {
-                // The largest that lies within the range.
-                let is_within = |level: &u32| {
-                    to_the_end(*level) == extent_of(*level) && left >= extent_of(*level)
-                };
-                match (0..=ROOT).rev().find(is_within) {
-                    Some(level) => {
-                        self.clear(position, level)?;
-                        extent_of(level)
-                    }
-                    None => {
-                        let part = left.min(to_the_end(0));
-                        // SAFETY: There are as many bytes.
-                        let fill = |at: *mut u8| unsafe {
-                            bindings::memset(at.cast(), 0, part);
-                        };
-                        self.fill(position, part, fill)?;
-                        part
-                    }
+            // The largest that lies within the range.
+            let is_within =
+                |level: &u32| to_the_end(*level) == extent_of(*level) && left >= extent_of(*level);
+            let done = match (0..=ROOT).rev().find(is_within) {
+                // A table that has nothing here may have something further on.
+                Some(larger) if entry != 0 || larger > level => {
+                    self.clear(position, larger)?;
+                    extent_of(larger)
+                }
+                _ if entry == 0 => to_the_end(level),
+                _ => {
+                    let part = left.min(to_the_end(0));
+                    // SAFETY: There are as many bytes.
+                    let fill = |at: *mut u8| unsafe {
+                        bindings::memset(at.cast(), 0, part);
+                    };
+                    self.fill(position, part, fill)?;
+                    part
                 }
             };
             let done = done.min(left);

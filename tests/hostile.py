@@ -40,6 +40,7 @@ def wild_text(chance):
         lambda: hex(chance.getrandbits(chance.choice([8, 32, 64, 80]))),
         lambda: chance.choice(["", "\n", " ", "\t\n", "on", "Off", "yes", "null", "true\n\n", "-", "+", "0x", "1e3", "0.5"]),
         lambda: number() + chance.choice([" ", "\n", "k", "M", ";", "%n", "%s%s", "\0", "\0" + number(), " force"]),
+        lambda: chance.choice(["thin", "linear", "golden", "golden force", "dut/golden", "1,50,0,3 8-15", "fixed 1000 every 2 9"]),
         lambda: "9" * chance.choice([20, 64, 127, 128, 129, 4095, 4096, 5000]),
         lambda: "".join(chr(chance.randrange(256)) for _ in range(chance.randint(1, 200))),
     ]
@@ -77,8 +78,10 @@ def read(path):
         file.read()
 
 
-# EFAULT is a fault that was asked for, ENODEV a power cut without power.
+# EFAULT is a fault that was asked for, ENODEV a power cut without power; ENOENT, ENODATA and ENOTSUP (EOPNOTSUPP) are of
+# snapshots and logs that are not there.
 REFUSALS = {"EINVAL", "ERANGE", "EBUSY", "ENOMEM", "EPERM", "ENOSPC", "EEXIST", "EFAULT", "E2BIG", "ENODEV"}
+REFUSALS |= {"ENOENT", "ENODATA", "ENOTSUP", "EOPNOTSUPP"}
 
 
 def malformed_writes(chance, count, files, after_each=lambda results: None):
@@ -86,7 +89,7 @@ def malformed_writes(chance, count, files, after_each=lambda results: None):
     for _ in range(int(count)):
         path, text = chance.choice(files), wild_text(chance)
         # More than there is memory is another test's business, and waits for zeroing are long.
-        if os.path.basename(path) in ("size", "cache_size"):
+        if os.path.basename(path) in ("size", "cache_size", "write_log", "history_size"):
             text = re.sub(rb"^([\s+]*)(0[xX])?[0-9a-fA-F]+", rb"\g<1>3", text)
         results.note(f"{path} {text!r}", REFUSALS, lambda: write(path, text))
         after_each(results)
@@ -113,7 +116,7 @@ def attributes(seed, count, directory):
 
 def in_use(seed, count, *directories):
     # What makes the device go away, surprise_removal tests.
-    goes_away = ("power", "power_cut", "pull_out")
+    goes_away = ("power", "power_cut", "cut_at", "pull_out")
     files = [path for path in writable_files(*directories) if os.path.basename(path) not in goes_away]
     malformed_writes(random.Random(int(seed)), count, files)
 
