@@ -61,7 +61,7 @@ each_operation() {
     for operation in read write flush discard; do
         slow write_cache 1 ${operation}_latency "fixed 150$MS"
         for other in read write flush discard; do
-            took $other 3 >"$RAM/ms"
+            took $other 2 >"$RAM/ms"
             echo "$operation is slow: $other takes $(paste -s -d ' ' "$RAM/ms") ms"
             if [ $other = $operation ]; then
                 at_least 150 <"$RAM/ms"
@@ -74,17 +74,17 @@ each_operation() {
 
 spread() {
     slow read_latency "uniform 50$MS 150$MS" write_latency "normal 100$MS 20$MS"
-    took read 40 >"$RAM/ms"
+    took read 24 >"$RAM/ms"
     at_least 50 <"$RAM/ms"
-    [ "$(awk '$1 < 100' "$RAM/ms" | wc -l)" -ge 5 ]
-    [ "$(awk '$1 >= 100' "$RAM/ms" | wc -l)" -ge 5 ]
-    took write 30 >"$RAM/ms"
+    [ "$(awk '$1 < 100' "$RAM/ms" | wc -l)" -ge 3 ]
+    [ "$(awk '$1 >= 100' "$RAM/ms" | wc -l)" -ge 3 ]
+    took write 16 >"$RAM/ms"
     at_least 1 <"$RAM/ms"
-    [ "$(awk '$1 >= 60' "$RAM/ms" | wc -l)" -ge 20 ]
+    [ "$(awk '$1 >= 60' "$RAM/ms" | wc -l)" -ge 12 ]
     slow read_latency "exponential 60$MS"
-    took read 40 >"$RAM/ms"
-    [ "$(awk '$1 < 60' "$RAM/ms" | wc -l)" -ge 10 ]
-    [ "$(awk '$1 >= 60' "$RAM/ms" | wc -l)" -ge 4 ]
+    took read 24 >"$RAM/ms"
+    [ "$(awk '$1 < 60' "$RAM/ms" | wc -l)" -ge 5 ]
+    [ "$(awk '$1 >= 60' "$RAM/ms" | wc -l)" -ge 2 ]
 }
 
 exceptions() {
