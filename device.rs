@@ -1158,12 +1158,14 @@ impl RamDisk {
     /// device was pulled out.
     pub(crate) fn take_snapshot(&self, name: &CStr) -> Result {
         let device = self.disk.data();
-        let mut frozen = self.disk.freeze();
-        if device.is_gone() {
-            return Err(ENODEV);
-        }
-        let medium = frozen.steady();
-        device.kept.snapshots.add(name, || medium.clone_store())
+        // The list's lock comes first: who has it may wait for memory, and so for this disk.
+        device.kept.snapshots.add(name, || {
+            let mut frozen = self.disk.freeze();
+            if device.is_gone() {
+                return Err(ENODEV);
+            }
+            frozen.steady().clone_store()
+        })
     }
 
     /// Puts the content of a snapshot in the place of what there is. The snapshot stays. Everything is durable then.

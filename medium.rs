@@ -94,9 +94,16 @@ impl Kept {
     ///
     /// `ENODATA` if nothing is kept; those of [`Store::try_clone`] and [`Snapshots::add`].
     pub(crate) fn take_snapshot(&self, name: &CStr) -> Result {
-        let store = self.store.lock();
-        self.snapshots
-            .add(name, || store.as_ref().ok_or(ENODATA)?.try_clone())
+        self.with_store(|store| self.snapshots.add(name, || store.try_clone()))
+    }
+
+    /// Calls `f` with what is kept; without the lock, which is taken also where nobody may wait for memory. Not for two
+    /// tasks at once.
+    fn with_store(&self, f: impl FnOnce(&Store) -> Result) -> Result {
+        let store = self.store.lock().take().ok_or(ENODATA)?;
+        let done = f(&store);
+        *self.store.lock() = Some(store);
+        done
     }
 
     /// While the power is off, puts the store of a snapshot in the place of what is kept.
@@ -131,7 +138,7 @@ impl Kept {
     /// `ENODATA` if there is no log, or nothing kept; those of [`WriteLog::move_to`].
     pub(crate) fn cut_at(&self, number: u64) -> Result {
         let log = self.log().ok_or(ENODATA)?;
-        log.move_to(self.store.lock().as_ref().ok_or(ENODATA)?, number)
+        self.with_store(|store| log.move_to(store, number))
     }
 
     /// Whether there is something.

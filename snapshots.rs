@@ -44,11 +44,10 @@ impl Snapshots {
         if position(&list, name).is_ok() {
             return Err(EEXIST);
         }
-        let snapshot = Snapshot {
-            name: CString::try_from(name)?,
-            store: copy()?,
-        };
-        list.push(snapshot, GFP_KERNEL)?;
+        list.reserve(1, GFP_KERNEL)?;
+        let name = CString::try_from(name)?;
+        let store = copy()?;
+        list.push_within_capacity(Snapshot { name, store })?;
         Ok(())
     }
 

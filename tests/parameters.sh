@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # Good parameters are in force and shown; bad ones are refused with a reason, and leave nothing.
-plan 29
+plan 31
 
 PAGE_SIZE=$(getconf PAGESIZE)
 SIZE_RANGE="1 to 8796093022207"
@@ -13,6 +13,7 @@ COUNT_RANGE="0 to 2147483647"
 NANOSECONDS_RANGE="0 to 9223372036854775807"
 FAULT="interval,probability,space,times: every so many-th chance, 0 to 100 percent, \
 after so many bytes, so often (-1: always)"
+SILENT="interval,probability,space,times, or the same and FIRST-LAST, sectors from 0 to 2^54-1"
 possible_cpus=$(getconf _NPROCESSORS_CONF)
 online_cpus=$(getconf _NPROCESSORS_ONLN)
 
@@ -22,7 +23,9 @@ DEFAULTS="nr_devices=1 size=256 blocksize=512 submit_queues=0 read_queues=0 poll
     rotational=N read_only=N removable=N virt_boundary=N max_sectors=0 irqmode=0 completion_nsec=10000 mbps=0
     no_sched=Y blocking=N shared_tags=N shared_tag_bitmap=N badblocks_once=N badblocks_partial_io=N
     timeout_inject=0,0,0,0 timeout_retry=N requeue_inject=0,0,0,0 init_hctx_fault_inject=0,0,0,0
-    fault_seed=0 lie_about_flush=N"
+    fault_seed=0 lie_about_flush=N store=linear memory_wait_msec=0 memory_limit=0 write_log=0
+    drop_write=0,0,0,0 misdirect_write=0,0,0,0 flip_write=0,0,0,0 flip_read=0,0,0,0 stale_read=0,0,0,0 history_size=0
+    read_latency=default write_latency=default flush_latency=default discard_latency=default lanes=0 hang=N"
 
 # Nothing but an empty value, no number at all, or one that 64 bits do not hold.
 NO_NUMBERS="= =abc =0x =1.5 =12M =1,2 =-- =9223372036854775808 =18446744073709551617 =-9223372036854775809"
@@ -213,7 +216,9 @@ no_value() {
 # Too few numbers, too many, none, and each of the four beyond its range.
 bad_faults() {
     for fault in $(names '0,.*'); do
-        refuses "$fault" "$FAULT" =1 =1,2,3 =1,2,3,4,5 = =1,2,3, =,2,3,4 =a,b,c,d =0x1,2,3,4 \
+        allowed=$FAULT
+        [ "$fault" != "${fault%_inject}" ] || allowed=$SILENT
+        refuses "$fault" "$allowed" =1 =1,2,3 =1,2,3,4,5 = =1,2,3, =,2,3,4 =a,b,c,d =0x1,2,3,4 \
             =-1,0,0,0 =4294967296,0,0,0 =1,-1,0,0 =1,101,0,0 =1,0,-1,0 =1,0,2147483648,0 \
             =1,0,0,-2 =1,0,0,2147483648 =1.0,0,0,0 =1:2:3:4
     done
@@ -303,9 +308,12 @@ check "the shortest max_sectors is a page" accepts size=1 "max_sectors=$((PAGE_S
     check "bad submit_queues" refuses submit_queues "0 to 2147483647" =-1 =2147483648 $NO_NUMBERS
     check "bad hw_queue_depth" refuses hw_queue_depth "1 to 10240" =0 =-1 =10241 =65537 $NO_NUMBERS
     check "bad numbers of read and poll queues, and of MiB" refuses_each \
-        "read_queues poll_queues mbps" "$COUNT_RANGE" =-1 =2147483648 $NO_NUMBERS
+        "read_queues poll_queues mbps memory_wait_msec memory_limit" "$COUNT_RANGE" =-1 =2147483648 $NO_NUMBERS
     check "bad max_sectors" refuses max_sectors "$SECTORS_RANGE" =-1 =2147483648 $NO_NUMBERS
-    check "bad cache_size" refuses cache_size "0 to 1048576" =-1 =1048577 $NO_NUMBERS
+    check "bad sizes of cache, log and history" refuses_each \
+        "cache_size write_log history_size" "0 to 1048576" =-1 =1048577 $NO_NUMBERS
+    check "bad lanes" refuses lanes "0 to 1024" =-1 =1025 $NO_NUMBERS
+    check "bad store" refuses store "linear or thin" = =0 =thick =Thin =linear,thin
     check "bad irqmode" refuses irqmode "0 to 2" =-1 =3 =4294967296 $NO_NUMBERS
     check "bad times and seeds" refuses_each \
         "completion_nsec fault_seed" "$NANOSECONDS_RANGE" =-1 $NO_NUMBERS
