@@ -246,20 +246,22 @@ impl Description {
             && bytes
                 .iter()
                 .all(|byte| byte.is_ascii_graphic() && *byte != b'/');
+        let refuse = |allowed: &str| {
+            settings::log_refused(Some(&self.name), c"snapshot", &text, fmt!("{allowed}"));
+        };
+        if !is_name {
+            refuse("a name of 1 to 31 letters, digits and signs, without '/'");
+            return Err(EINVAL);
+        }
         let taken = match &state.powered {
-            _ if !is_name => Err(EINVAL),
             Some(powered) => powered.disk().take_snapshot(text),
             None => state.kept.take_snapshot(text),
         };
-        taken.inspect_err(|error| {
-            let allowed = match *error {
-                EINVAL => "a name of 1 to 31 letters, digits and signs, without '/'",
-                EEXIST => "a name that no snapshot has",
-                EOPNOTSUPP => "what has store=thin and memory_backed=1",
-                ENODATA => "a device that was on",
-                _ => return,
-            };
-            settings::log_refused(Some(&self.name), c"snapshot", &text, fmt!("{allowed}"));
+        taken.inspect_err(|error| match *error {
+            EINVAL => refuse("what has store=thin and memory_backed=1"),
+            EEXIST => refuse("a name that no snapshot has"),
+            ENXIO => refuse("a device that was on"),
+            _ => (),
         })
     }
 
@@ -305,7 +307,7 @@ impl Description {
         let mut state = self.state.lock();
         let mut cut = || {
             let number = parse_number(text.to_str().map_err(|_| EINVAL)?)?;
-            state.kept.log().ok_or(ENODATA)?.check(number)?;
+            state.kept.log().ok_or(ENXIO)?.check(number)?;
             if let Some(powered) = &state.powered {
                 powered.disk().cut_power(PowerCut::CLEAN);
                 state.power_off();
@@ -317,7 +319,7 @@ impl Description {
                 EINVAL | ERANGE => {
                     "the number of a write that is in the log, or the one before the first"
                 }
-                ENODATA => "what was on with write_log",
+                ENXIO => "what was on with write_log",
                 _ => return,
             };
             settings::log_refused(Some(&self.name), c"cut_at", &text, fmt!("{allowed}"));

@@ -92,7 +92,7 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// `ENODATA` if nothing is kept; those of [`Store::try_clone`] and [`Snapshots::add`].
+    /// `ENXIO` if nothing is kept; those of [`Store::try_clone`] and [`Snapshots::add`].
     pub(crate) fn take_snapshot(&self, name: &CStr) -> Result {
         self.with_store(|store| self.snapshots.add(name, || store.try_clone()))
     }
@@ -100,7 +100,7 @@ impl Kept {
     /// Calls `f` with what is kept; without the lock, which is taken also where nobody may wait for memory. Not for two
     /// tasks at once.
     fn with_store(&self, f: impl FnOnce(&Store) -> Result) -> Result {
-        let store = self.store.lock().take().ok_or(ENODATA)?;
+        let store = self.store.lock().take().ok_or(ENXIO)?;
         let done = f(&store);
         *self.store.lock() = Some(store);
         done
@@ -135,9 +135,9 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// `ENODATA` if there is no log, or nothing kept; those of [`WriteLog::move_to`].
+    /// `ENXIO` if there is no log, or nothing kept; those of [`WriteLog::move_to`].
     pub(crate) fn cut_at(&self, number: u64) -> Result {
-        let log = self.log().ok_or(ENODATA)?;
+        let log = self.log().ok_or(ENXIO)?;
         self.with_store(|store| log.move_to(store, number))
     }
 
@@ -342,9 +342,9 @@ impl Medium {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` if it is not thin, `ENOMEM`.
+    /// `EINVAL` if it is not thin, `ENOMEM`.
     pub(crate) fn clone_store(&self) -> Result<Store> {
-        self.store.as_ref().ok_or(EOPNOTSUPP)?.try_clone()
+        self.store.as_ref().ok_or(EINVAL)?.try_clone()
     }
 
     /// Puts another store in the place of the one there is; gives that one. All that was written is durable.

@@ -194,10 +194,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` if it is not thin, `ENOMEM`.
+    /// `EINVAL` if it is not thin, `ENOMEM`.
     pub(crate) fn try_clone(&self) -> Result<Self> {
         match self {
-            Self::Linear(_) => Err(EOPNOTSUPP),
+            Self::Linear(_) => Err(EINVAL),
             Self::Thin(store) => store.try_clone().map(Self::Thin),
         }
     }

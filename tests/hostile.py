@@ -78,10 +78,10 @@ def read(path):
         file.read()
 
 
-# EFAULT is a fault that was asked for, ENODEV a power cut without power; ENOENT, ENODATA and ENOTSUP (EOPNOTSUPP) are of
-# snapshots and logs that are not there.
+# EFAULT is a fault that was asked for, ENODEV a power cut without power; ENOENT and ENXIO are of snapshots and logs that are
+# not there.
 REFUSALS = {"EINVAL", "ERANGE", "EBUSY", "ENOMEM", "EPERM", "ENOSPC", "EEXIST", "EFAULT", "E2BIG", "ENODEV"}
-REFUSALS |= {"ENOENT", "ENODATA", "ENOTSUP", "EOPNOTSUPP"}
+REFUSALS |= {"ENOENT", "ENXIO"}
 
 
 def malformed_writes(chance, count, files, after_each=lambda results: None):

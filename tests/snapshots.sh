@@ -293,10 +293,10 @@ refused() {
         log_has "other: clone_of=$snapshot refused: allowed is nothing, or DEVICE/SNAPSHOT"
     done
     fails_with "Invalid argument" set_to other snapshot ''
-    fails_with "No data available" set_to other snapshot one
+    fails_with "No such device or address" set_to other snapshot one
     set_to other size 1
     power other 1
-    fails_with "not supported" set_to other snapshot one
+    fails_with "Invalid argument" set_to other snapshot one
     log_has "other: snapshot=one refused: allowed is what has store=thin"
     fails_with "Device or resource busy" set_to other clone_of dut/one
     rmdir $CONFIG/other

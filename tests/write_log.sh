@@ -231,7 +231,7 @@ other_ways() {
     power dut 0
     set_to dut write_log 0
     power dut 1
-    fails_with "No data available" set_to dut cut_at 0
+    fails_with "No such device or address" set_to dut cut_at 0
 }
 
 refused() {
