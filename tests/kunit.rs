@@ -188,6 +188,103 @@ mod ramstore {
     }
 }
 
+#[kunit_tests(rnullblk_latency)]
+mod latency {
+    use crate::{
+        faults::mix,
+        latency::{
+            bell,
+            minus_log,
+            Shape,
+            Spread, //
+        },
+    };
+
+    const COUNT: u64 = 20_000;
+
+    fn mean(f: impl Fn(u64) -> i64) -> i64 {
+        let sum: i64 = (0..COUNT).map(|number| f(mix(number))).sum();
+        sum / COUNT as i64
+    }
+
+    fn shape(spread: Spread) -> Shape {
+        Shape {
+            spread,
+            ..Shape::DEFAULT
+        }
+    }
+
+    /// Within 4 of 65536 of the right value.
+    #[test]
+    fn the_logarithm_is_right() {
+        for (dice, expected) in [
+            (u64::MAX, 0),
+            (1 << 63, 45_426),
+            (3 << 62, 18_854),
+            (1 << 62, 90_852),
+            (1 << 32, 1_453_635),
+            (1, 2_907_270),
+            (0, 2_907_270),
+        ] {
+            assert!(minus_log(dice).abs_diff(expected) <= 4 + expected as u64 / 10_000);
+        }
+        assert!(mean(minus_log).abs_diff(1 << 16) < 1500);
+    }
+
+    /// Mean 0, deviation 2^16, within 2 percent.
+    #[test]
+    fn the_bell_is_one() {
+        assert!(mean(bell).unsigned_abs() < 1300);
+        let square = |dice| (bell(dice) >> 8) * (bell(dice) >> 8);
+        assert!(mean(square).abs_diff(1 << 16) < 2600);
+    }
+
+    #[test]
+    fn shapes() {
+        let uniform = shape(Spread::Uniform {
+            min_nsec: 100,
+            max_nsec: 103,
+        });
+        let mut seen = [0; 4];
+        for number in 0..1000 {
+            let nsec = uniform.nsec(number, mix(number), 7);
+            assert!((100..=103).contains(&nsec));
+            seen[(nsec - 100) as usize] += 1;
+        }
+        assert!(seen.iter().all(|count| *count > 150));
+        assert!(shape(Spread::Fixed { nsec: 5 }).nsec(1, 2, 7) == 5);
+        assert!(Shape::DEFAULT.nsec(1, 2, 7) == 7);
+        let bell = shape(Spread::Normal {
+            mean_nsec: 10,
+            deviation_nsec: 1_000_000_000_000,
+        });
+        assert!((0..1000).all(|number| bell.nsec(number, mix(number), 7) >= 0));
+        let longest = shape(Spread::Exponential {
+            mean_nsec: 1_000_000_000_000,
+        });
+        assert!(longest.nsec(1, 0, 7) > 44_000_000_000_000);
+    }
+
+    #[test]
+    fn exceptions() {
+        let every = Shape {
+            every: 3,
+            exception_nsec: 9,
+            ..Shape::DEFAULT
+        };
+        for (number, expected) in [(1, 7), (2, 7), (3, 9), (4, 7), (6, 9)] {
+            assert!(every.nsec(number, mix(number), 7) == expected);
+        }
+        let percent = Shape {
+            percent: 20,
+            exception_nsec: 9,
+            ..Shape::DEFAULT
+        };
+        let struck = (0..10_000).filter(|number| percent.nsec(*number, mix(*number), 7) == 9);
+        assert!((1800..2200).contains(&struck.count()));
+    }
+}
+
 #[kunit_tests(rnullblk_silent)]
 mod silent {
     use crate::silent::elsewhere;
