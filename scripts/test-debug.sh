@@ -11,8 +11,9 @@ export FLAVOUR=debug
 # What makes the kernel report bugs; what wants kmemleak; what takes two minutes and more there.
 PLANTED="debug/kunit debug/planted"
 LEAKS="debug/planted_leak debug/fail_nth load_unload many_devices"
-LONG="attributes backpressure badblocks configfs cpu_hotplug data_integrity docs filesystems geometry hostile limits
- many_devices memory parameters reference stressed_filesystems tag_sets throttle timeouts"
+LONG="attributes backpressure badblocks configfs cpu_hotplug data_integrity docs filesystems geometry hostile latency
+ limits many_devices memory parameters reference silent_faults snapshots stressed_filesystems tag_sets thin_store throttle
+ timeouts write_log"
 # What wants modules that this kernel has not.
 STOCK="$(cd "$TOP/tests" && echo stack_*.sh | sed 's/\.sh//g')"
 
