@@ -55,7 +55,7 @@ run 'fio --name=verify --directory=/mnt --rw=randwrite --bs=4k --size=8m --numjo
 
 step "what each hardware queue did"
 cat >/tmp/turned.awk <<'EOF'
-{ for (i = 1; i <= NF; i++) line[i] = line[i] sprintf(NR == 1 ? "%-13s" : "%9s", $i) }
+{ for (i = 1; i <= NF; i++) line[i] = line[i] sprintf(NR == 1 ? "%-19s" : "%9s", $i) }
 END { for (i = 1; i in line; i++) print line[i] }
 EOF
 run 'awk -f /tmp/turned.awk /sys/kernel/debug/rnullblk/rblk0/queues  # a column a queue'
