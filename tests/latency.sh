@@ -151,8 +151,9 @@ out_of_order() {
     dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct status=none &
     reader=$!
     wait_for 2 is_started
-    took write 4 | half_at_most 200
-    kill -0 "$reader"
+    took write 4 | half_at_most 150
+    # A debug kernel takes longer than the read to start python.
+    [ "${SLOWNESS:-1}" -gt 1 ] || kill -0 "$reader"
     wait "$reader"
 }
 is_started() { grep -q '^[1-9]' "$DEBUGFS/dut/in_flight"; }

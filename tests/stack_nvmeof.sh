@@ -90,6 +90,8 @@ grown() {
     echo 48 >"$DEBUGFS/rblk0/size"
     echo 1 >$SUBSYSTEM/namespaces/1/revalidate_size
     wait_for 10 has_size $((48 << 20))
+    # It wants that of what was mounted in another second than that of mkfs.
+    e2fsck -fp "$(node)"
     resize2fs "$(node)"
     mount "$(node)" "$MNT"
     noise 4 | cmp - "$MNT/file"
