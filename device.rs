@@ -556,7 +556,7 @@ impl Device {
             let end = *bad.start() & !(block_sectors.wrapping_sub(1));
             let good_bytes = end.saturating_sub(rq.sector()) << SECTOR_SHIFT;
             if let Ok(bytes @ 1..) = u32::try_from(good_bytes) {
-                medium.serve_first(rq, operation, rq.sector(), bytes);
+                medium.serve_first(rq, operation, rq.sector(), bytes, None);
             }
         }
         if self.faults.bad_blocks_once.load(Relaxed) != 0 {
@@ -576,8 +576,11 @@ impl Device {
         let (medium, faults) = (rq.steady(), &self.faults);
         let (sector, bytes) = (rq.sector(), rq.bytes());
         let sectors = sector..sector.saturating_add(u64::from(bytes) >> SECTOR_SHIFT);
-        let mut to_sector = sector;
-        if operation == Operation::Write && !medium.is_read_only() {
+        if !medium.has_data(operation) {
+            return medium.serve_first(rq, operation, sector, bytes, None);
+        }
+        let (mut to_sector, mut wrong_bit) = (sector, None);
+        if operation == Operation::Write {
             if faults.drop_write.strikes(&sectors).is_some() {
                 counters.dropped_writes.add(1);
                 return Status::OK;
@@ -585,24 +588,25 @@ impl Device {
             if let Some((_, dice)) = faults.misdirect_write.strikes(&sectors) {
                 let range = faults.misdirect_write.range(medium.capacity_sectors());
                 let block_sectors = u64::from(self.block_size) >> SECTOR_SHIFT;
-                if let Some(other) = silent::elsewhere(&sectors, range, block_sectors, dice) {
-                    counters.misdirected_writes.add(1);
-                    to_sector = other;
-                }
+                let other = silent::elsewhere(&sectors, range, block_sectors, dice);
+                to_sector = other.unwrap_or(sector);
+            }
+            if let Some((part, dice)) = faults.flip_write.strikes(&sectors) {
+                let (position, bit) = bit_of(&part, dice);
+                let moved = to_sector.wrapping_sub(sector) << SECTOR_SHIFT;
+                wrong_bit = Some((position.wrapping_add(moved), bit));
             }
         }
-        let status = medium.serve_first(rq, operation, to_sector, bytes);
+        let status = medium.serve_first(rq, operation, to_sector, bytes, wrong_bit);
         if status != Status::OK {
             return status;
         }
         match operation {
             Operation::Write => {
-                if let Some((part, dice)) = faults.flip_write.strikes(&sectors) {
-                    let (position, bit) = bit_of(&part, dice);
-                    let moved = to_sector.wrapping_sub(sector) << SECTOR_SHIFT;
-                    counters.flipped_writes.add(1);
-                    medium.flip_bit(position.wrapping_add(moved), bit);
-                }
+                counters
+                    .misdirected_writes
+                    .add((to_sector != sector).into());
+                counters.flipped_writes.add(wrong_bit.is_some().into());
             }
             Operation::Read => {
                 if let Some((part, _)) = faults.stale_read.strikes(&sectors) {

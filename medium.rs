@@ -356,7 +356,7 @@ impl Medium {
         let mib = self.mib()?;
         match &mut self.store {
             Some(store) if store.kind() == new.kind() && new.mib() == mib => {
-                if let Some(cache) = &self.cache {
+                for cache in [&self.cache, &self.history].into_iter().flatten() {
                     cache.flush();
                 }
                 if let Some(log) = &self.log {
@@ -508,13 +508,15 @@ impl Medium {
 
     /// Moves the first `bytes` bytes of a request's data, through the cache and the log if there are such.
     ///
-    /// A write may be one that goes to the wrong `sector`.
+    /// A write may be one that goes to the wrong `sector`, or that has a bit wrong then: the position of its byte, and its
+    /// number there.
     pub(crate) fn serve_first(
         &self,
         rq: &Request<RamDiskOperations>,
         operation: Operation,
         sector: u64,
         bytes: u32,
+        wrong_bit: Option<(u64, u32)>,
     ) -> Status {
         let is_logged = match operation {
             Operation::Write | Operation::WriteZeroes => !self.read_only,
@@ -523,7 +525,7 @@ impl Medium {
             _ => false,
         };
         let (Some(log), true) = (&self.log, is_logged) else {
-            return self.serve_cached(rq, operation, sector, bytes);
+            return self.serve_cached(rq, operation, sector, bytes, wrong_bit);
         };
         // A flush has no place.
         let sector = if operation == Operation::Flush {
@@ -542,7 +544,7 @@ impl Medium {
         if begun != Status::OK {
             return begun;
         }
-        let status = self.serve_cached(rq, operation, sector, bytes);
+        let status = self.serve_cached(rq, operation, sector, bytes, wrong_bit);
         let recorded = self.with_store(sector, bytes, |store, _, _| recording.after(store));
         if status != Status::OK {
             return status;
@@ -557,6 +559,7 @@ impl Medium {
         operation: Operation,
         sector: u64,
         bytes: u32,
+        wrong_bit: Option<(u64, u32)>,
     ) -> Status {
         let cache = self.cache.as_ref();
         let is_change = match operation {
@@ -585,6 +588,9 @@ impl Medium {
             // CAST: `usize` is at least as wide as `u32`.
             segment::first_bytes(rq.segments(), bytes as usize)
         });
+        if let (Some((position, bit)), true) = (wrong_bit, status == Status::OK) {
+            self.flip_bit(position, bit);
+        }
         match (cache, operation) {
             (Some(cache), Operation::Flush) => cache.flush(),
             (Some(cache), _) if is_change && !is_volatile && status == Status::OK => {
@@ -598,14 +604,14 @@ impl Medium {
     }
 
     /// Turns a bit of the data over, in the byte at `position`.
-    pub(crate) fn flip_bit(&self, position: u64, bit: u32) {
+    fn flip_bit(&self, position: u64, bit: u32) {
         if let Some(store) = &self.store {
             let start = position & !511;
             let mut sector = [0; 1 << SECTOR_SHIFT];
             let read = store.read(start, core::iter::once(Segment::of(&mut sector)));
-            if let (Ok(()), Some(byte)) =
-                (read, sector.get_mut(position.wrapping_sub(start) as usize))
-            {
+            // CAST: Less than a sector.
+            let place = position.wrapping_sub(start) as usize;
+            if let (Ok(()), Some(byte)) = (read, sector.get_mut(place)) {
                 *byte ^= 1 << (bit & 7);
                 // It was written just now, so there is memory for it.
                 let _ = store.write(start, core::iter::once(Segment::of(&mut sector)));
@@ -630,9 +636,9 @@ impl Medium {
         made.unwrap_or(false)
     }
 
-    /// Whether writes are refused.
-    pub(crate) fn is_read_only(&self) -> bool {
-        self.read_only
+    /// Whether there is data that can be changed, or read.
+    pub(crate) fn has_data(&self, operation: Operation) -> bool {
+        self.store.is_some() && !(self.read_only && operation == Operation::Write)
     }
 
     /// The power is off: what is durable stays, for the next time.

@@ -76,7 +76,8 @@ impl SilentFault {
     }
 }
 
-/// Another place than `sectors` for as many, within `range`, in blocks of `block_sectors`. `None` if there is none.
+/// Another place than `sectors` for as many, apart from them, within `range`, in blocks of `block_sectors`. `None` if there
+/// is none.
 pub(crate) fn elsewhere(
     sectors: &Range<u64>,
     range: Range<u64>,
@@ -84,13 +85,20 @@ pub(crate) fn elsewhere(
     dice: u64,
 ) -> Option<u64> {
     let len = sectors.end.checked_sub(sectors.start)?;
+    let last = range.end.checked_sub(len)?;
+    let places = |first: u64, last: Option<u64>| {
+        let room = last.and_then(|last| last.checked_sub(first));
+        room.map_or(0, |room| (room / block_sectors).saturating_add(1))
+    };
     let first = range.start.checked_next_multiple_of(block_sectors)?;
-    let room = range.end.checked_sub(first)?.checked_sub(len)?;
-    let places = (room / block_sectors).checked_add(1)?;
-    let place = |number: u64| first.checked_add((number % places).checked_mul(block_sectors)?);
-    let number = dice % places;
-    place(number)
-        .filter(|place| *place != sectors.start)
-        .or(place(number.wrapping_add(1)))
-        .filter(|place| *place != sectors.start)
+    let before = places(
+        first,
+        sectors.start.checked_sub(len).map(|end| end.min(last)),
+    );
+    let behind = first.max(sectors.end.checked_next_multiple_of(block_sectors)?);
+    let number = dice.checked_rem(before.saturating_add(places(behind, Some(last))))?;
+    match number.checked_sub(before) {
+        None => first.checked_add(number.checked_mul(block_sectors)?),
+        Some(number) => behind.checked_add(number.checked_mul(block_sectors)?),
+    }
 }

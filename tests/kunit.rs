@@ -291,19 +291,25 @@ mod silent {
 
     #[test]
     fn elsewhere_is_another_place_within_the_range() {
-        for (range, block, places) in [(0..64, 8, 7), (3..64, 8, 6), (0..17, 1, 9), (0..16, 1, 8)] {
+        for (sectors, range, block, places) in [
+            (8..17, 0..64, 8, 4),
+            (8..17, 3..64, 8, 4),
+            (8..17, 0..17, 1, 0),
+            (8..17, 0..30, 1, 5),
+            (20..29, 0..64, 1, 39),
+            (20..29, 15..64, 1, 27),
+        ] {
             let mut seen = 0;
             for dice in 0..1000 {
-                let place = elsewhere(&(8..17), range.clone(), block, dice);
-                let Some(place) = place else {
-                    assert!(range.end - range.start < 10);
+                let Some(place) = elsewhere(&sectors, range.clone(), block, dice) else {
                     continue;
                 };
                 assert!(place >= range.start && place + 9 <= range.end);
-                assert!(place != 8 && place % block == 0);
+                assert!(place + 9 <= sectors.start || place >= sectors.end);
+                assert!(place % block == 0);
                 seen |= 1_u64 << place;
             }
-            assert!(seen.count_ones() <= places);
+            assert!(seen.count_ones() == places);
         }
         // No other place, or none at all.
         for range in [8..16, 8..15, 9..16, 16..8, u64::MAX - 4..u64::MAX] {

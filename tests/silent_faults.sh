@@ -235,6 +235,26 @@ with_others() {
     set_to dut drop_write 1,100,0,-1
     put two
     has dut cut_at "512 0 512"
+    # Also a wrong bit, with which the disk comes back to what it had.
+    fresh write_log 8
+    set_to dut flip_write 1,100,0,-1
+    put two
+    set_to dut flip_write 0,0,0,0
+    set_to dut cut_at 512
+    power dut 1
+    cmp -n $((2 << 20)) /dev/dut "$RAM/one"
+    # Forced unit access makes the wrong bit durable, too.
+    fresh cache_size 4
+    sync /dev/dut
+    dd if="$RAM/one" of=/dev/dut bs=4k count=8 oflag=direct status=none # in the cache by then
+    set_to dut flip_write 1,100,0,-1
+    dd if="$RAM/two" of=/dev/dut bs=4k count=8 oflag=direct,dsync status=none
+    set_to dut flip_write 0,0,0,0
+    set_to dut power_cut "1 nothing"
+    power dut 1
+    get
+    differing two | head -n 8 >"$RAM/differing"
+    [ "$(awk '$2 == 1' "$RAM/differing" | wc -l)" -eq 8 ]
 }
 
 as_parameter() {
