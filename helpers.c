@@ -213,7 +213,7 @@ static void free_page_rcu(struct rcu_head *head)
 /* Also where one must not sleep. Before the module goes, rcu_barrier() has to be called. */
 void rnullblk_free_page_rcu(void *address)
 {
-	call_rcu(&virt_to_page(address)->rcu_head, free_page_rcu);
+	call_rcu_hurry(&virt_to_page(address)->rcu_head, free_page_rcu);
 }
 
 struct badblocks *rnullblk_badblocks_new(void)

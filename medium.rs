@@ -157,7 +157,16 @@ impl Kept {
         self.store.lock().as_ref().is_some_and(Store::is_shared)
     }
 
-    /// How much memory it has.
+    /// How much memory a disk finds that wants a linear store, in MiB.
+    pub(crate) fn linear_mib(&self) -> u64 {
+        match &*self.store.lock() {
+            // CAST: `u64` is as wide as `usize`.
+            Some(Store::Linear(store)) => store.mib() as u64,
+            _ => 0,
+        }
+    }
+
+    /// How large it is.
     pub(crate) fn mib(&self) -> u64 {
         // CAST: `u64` is as wide as `usize`.
         self.store.lock().as_ref().map_or(0, Store::mib) as u64
@@ -257,6 +266,7 @@ impl Medium {
             power_cut: PowerCut::CLEAN,
             kept: kept.clone(),
         };
+        let log = kept.log.lock().take();
         // From here on whatever fails puts the store back, as it was.
         medium.store = kept.store.lock().take();
         if borrowed.is_some() {
@@ -288,7 +298,7 @@ impl Medium {
         }
         medium.log = match usize::try_from(config.write_log_mib)? {
             0 => None,
-            mib => match kept.log() {
+            mib => match log {
                 Some(log) if log.mib() == mib => Some(log),
                 _ => Some(WriteLog::new(mib, node)?),
             },

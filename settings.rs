@@ -444,7 +444,7 @@ impl Settings {
             return Ok(());
         }
         let available_mib =
-            (ramstore::available_bytes() >> 20).saturating_add(kept.map_or(0, Kept::mib));
+            (ramstore::available_bytes() >> 20).saturating_add(kept.map_or(0, Kept::linear_mib));
         let size_mib = match self.store() {
             StoreKind::Linear => self.unsigned(Key::size),
             StoreKind::Thin => 0,

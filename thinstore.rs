@@ -8,7 +8,8 @@
 //!
 //! A page, of data or a table, counts the slots that name it. A copy of a store is a copy of its root. From then on
 //! the root's slots of either say that their table may be another's, too: whoever wants to change something below it has to
-//! have a table of his own first. That one is a copy again, whose slots say the same.
+//! have a table of his own first. That one is a copy again, whose slots say the same. What was shared once is taken back
+//! only when there is no other store any more.
 //!
 //! Whoever reads, or writes a page that is the store's alone, takes no lock: the tree is read under RCU, and a page that
 //! leaves it is freed after a grace period. Whoever changes the tree holds a lock, which all copies of a store have in common.
@@ -129,6 +130,8 @@ struct Family {
     pages: Atomic<usize>,
     /// How many these may be.
     max_pages: Atomic<usize>,
+    /// How many stores there are.
+    stores: Atomic<usize>,
     /// 1 if the last look found no more than the reserve: then everyone looks.
     is_short: Atomic<u32>,
 }
@@ -253,21 +256,6 @@ fn share(slot: &Slot) -> usize {
     entry | SHARED
 }
 
-/// The page in the slot, if it is in no other one. The caller holds the lock.
-fn own_page(slot: &Slot) -> Option<usize> {
-    let entry = slot.load(Relaxed);
-    let page = page_in(entry);
-    if entry != page {
-        // SAFETY: By the invariant of `Slot`; with the lock held the slot keeps it.
-        // Acquire: what the others did to the page is over.
-        if unsafe { owners(page) }.load(Acquire) != 1 {
-            return None;
-        }
-        slot.store(page, Relaxed);
-    }
-    (page != 0).then_some(page)
-}
-
 /// A thin store. Writing, also zeroes, may sleep to get memory.
 pub(crate) struct ThinStore {
     root: KVVec<Slot>,
@@ -316,6 +304,7 @@ impl ThinStore {
             changing <- new_spinlock!(()),
             pages: Atomic::new(0),
             max_pages: Atomic::new(usize::MAX),
+            stores: Atomic::new(1),
             is_short: Atomic::new(0),
         }? Error);
         Ok(Self {
@@ -340,6 +329,7 @@ impl ThinStore {
             node: self.node,
             family: self.family.clone(),
         };
+        self.family.stores.add(1, Relaxed);
         let _changing = self.family.changing.lock();
         for slot in &self.root {
             // There is room, so this does not fail.
@@ -382,9 +372,11 @@ impl ThinStore {
     ///
     /// `ENOSPC` if there is no memory for tables of its own; then it is as it was.
     pub(crate) fn shrink(&mut self, mib: usize) -> Result {
-        if let Some(surplus) = self.mib.checked_sub(mib) {
-            // What needs memory comes first. CAST: `u64` is as wide as `usize`.
-            self.zero((mib as u64) << 20, surplus << 20)?;
+        if mib < self.mib {
+            // To the end of the last table, though there is nothing: so only its begin can need tables of its own, and that
+            // comes first.
+            let (start, end) = (mib << 20, self.root.len().saturating_mul(extent_of(ROOT)));
+            self.zero_range(start, end.saturating_sub(start))?;
             self.mib = mib;
             self.root.truncate(mib.div_ceil(MIB_PER_ROOT_SLOT));
         }
@@ -396,9 +388,12 @@ impl ThinStore {
         self.mib
     }
 
-    /// Limits its memory, and that of its copies with it, to so many MiB; `None`: to what there is. What is there
-    /// stays.
+    /// Limits its memory, and that of its copies with it, to so many MiB; `None`: to what there is, if it has no copies,
+    /// which may have another limit. What is there stays.
     pub(crate) fn set_memory_limit(&self, mib: Option<usize>) {
+        if mib.is_none() && self.family.stores.load(Relaxed) != 1 {
+            return;
+        }
         let max_pages = mib.map_or(usize::MAX, |mib| mib << (20 - bindings::PAGE_SHIFT));
         self.family.max_pages.store(max_pages, Relaxed);
     }
@@ -465,7 +460,10 @@ impl ThinStore {
     /// what comes before that is zeroed.
     #[inline(never)]
     pub(crate) fn zero(&self, position: u64, len: usize) -> Result {
-        let mut position = self.within(position, len)?;
+        self.zero_range(self.within(position, len)?, len)
+    }
+
+    fn zero_range(&self, mut position: usize, len: usize) -> Result {
         let mut left = len;
         while left != 0 {
             let (entry, level) = self.look(position)?;
@@ -639,7 +637,7 @@ impl ThinStore {
         let spare = Page::new(&self.family, self.node).ok();
         self.change(position, 0, spare, |slot, spare| {
             let offset = offset_of(position);
-            if let Some(page) = own_page(slot) {
+            if let Some(page) = self.own_page(slot) {
                 fill(pointer_to(page | offset));
                 return Some(());
             }
@@ -715,9 +713,26 @@ impl ThinStore {
         Ok(f(slot, spare))
     }
 
+    /// The page in the slot, if it is this store's alone. The caller holds the lock.
+    ///
+    /// A page that another store had, too, is so only when there is no other store: a count of 1 does not say that nobody
+    /// reads it any more who found it in the other one.
+    fn own_page(&self, slot: &Slot) -> Option<usize> {
+        let entry = slot.load(Relaxed);
+        let page = page_in(entry);
+        if entry != page {
+            // Acquire: what the others did to the page is over.
+            if self.family.stores.load(Acquire) != 1 {
+                return None;
+            }
+            slot.store(page, Relaxed);
+        }
+        (page != 0).then_some(page)
+    }
+
     /// The table of slots of that level in `slot`, made this store's own. The caller holds the lock.
     fn own_table(&self, slot: &Slot, level: u32, spare: &mut Option<Page<'_>>) -> Option<usize> {
-        if let Some(table) = own_page(slot) {
+        if let Some(table) = self.own_page(slot) {
             return Some(table);
         }
         let table = spare.take()?;
@@ -747,6 +762,7 @@ impl Drop for ThinStore {
             // SAFETY: The tree goes.
             unsafe { self.family.give_up(slot.load(Relaxed), ROOT) };
         }
+        self.family.stores.fetch_sub(1, Full);
     }
 }
 
