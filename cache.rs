@@ -41,20 +41,26 @@ pub(crate) struct WriteCache {
 }
 
 struct Pages {
-    /// For each page of the disk a slot, which may be another page's by now.
-    slot_of: KVVec<u32>,
+    /// A hash table of the pages that have slots: for each hash the slot that was taken last, or [`NO_SLOT`]. As many as
+    /// there are slots or more, a power of two.
+    last_of: KVVec<u32>,
     slots: KVVec<Slot>,
     /// The slot that was taken first: the next one to be taken.
-    oldest: usize,
+    oldest: u32,
     /// Counts the flushes. What was noted before the last one is durable.
     flushes: u64,
 }
 
+#[derive(Clone, Copy)]
 struct Slot {
     page: usize,
     /// The flushes before it was noted, and one; 0: never.
     noted: u64,
+    /// The one that was taken before it, of those whose pages have the same hash, or [`NO_SLOT`].
+    before: u32,
 }
+
+const NO_SLOT: u32 = u32::MAX;
 
 /// How the power goes, and what it leaves of what was not durable.
 #[derive(Clone, Copy)]
@@ -113,44 +119,94 @@ impl fmt::Display for PowerCut {
 }
 
 impl Pages {
-    fn slot_of(&self, page: usize) -> Option<usize> {
+    fn slot(&self, number: u32) -> Option<&Slot> {
         // CAST: `usize` is at least as wide as `u32`.
-        let index = *self.slot_of.get(page)? as usize;
-        let slot = self.slots.get(index)?;
-        (slot.page == page && slot.noted == self.flushes.wrapping_add(1)).then_some(index)
+        self.slots.get(number as usize)
+    }
+
+    fn slot_mut(&mut self, number: u32) -> Option<&mut Slot> {
+        // CAST: As above.
+        self.slots.get_mut(number as usize)
+    }
+
+    /// The last slot of all pages that have the same hash as this one.
+    fn last_of(&mut self, page: usize) -> Option<&mut u32> {
+        let mask = self.last_of.len().wrapping_sub(1);
+        // CAST: `u64` is as wide as `usize`.
+        self.last_of.get_mut(mix(page as u64) as usize & mask)
+    }
+
+    /// The slot of a page that is not durable.
+    fn slot_of(&mut self, page: usize) -> Option<u32> {
+        let mut number = *self.last_of(page)?;
+        loop {
+            let slot = self.slot(number)?;
+            if slot.page == page {
+                // The page's other ones are older.
+                let is_volatile = slot.noted == self.flushes.wrapping_add(1);
+                return is_volatile.then_some(number);
+            }
+            number = slot.before;
+        }
     }
 
     /// Gives the page a slot. The page that had it becomes durable.
-    fn note(&mut self, page: usize) -> Option<usize> {
-        let index = self.oldest;
-        *self.slot_of.get_mut(page)? = u32::try_from(index).ok()?;
-        *self.slots.get_mut(index)? = Slot {
+    fn note(&mut self, page: usize) -> Option<u32> {
+        let number = self.oldest;
+        let old = *self.slot(number)?;
+        if old.noted != 0 {
+            self.forget(number, old)?;
+        }
+        let last = self.last_of(page)?;
+        let before = core::mem::replace(last, number);
+        *self.slot_mut(number)? = Slot {
             page,
             noted: self.flushes.wrapping_add(1),
+            before,
         };
-        self.oldest = index.wrapping_add(1);
-        if self.oldest >= self.slots.len() {
-            self.oldest = 0;
+        let next = number.wrapping_add(1);
+        self.oldest = if self.slot(next).is_some() { next } else { 0 };
+        Some(number)
+    }
+
+    /// Takes a slot out of the hash table.
+    fn forget(&mut self, number: u32, slot: Slot) -> Option<()> {
+        let last = self.last_of(slot.page)?;
+        if *last == number {
+            *last = slot.before;
+            return Some(());
         }
-        Some(index)
+        let mut later = *last;
+        loop {
+            let link = &mut self.slot_mut(later)?.before;
+            if *link == number {
+                *link = slot.before;
+                return Some(());
+            }
+            later = *link;
+        }
     }
 }
 
 impl WriteCache {
-    /// A cache of `mib` MiB (at least 1) for a disk of `disk_mib` MiB. May sleep.
+    /// A cache of `mib` MiB (1 to 2^23). May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EINTR` if the task is to end; `EOVERFLOW` for more than the numbers of pages can count.
-    pub(crate) fn new(mib: usize, disk_mib: usize, node: i32) -> Result<Pin<KBox<Self>>> {
-        let pages_of = |mib: usize| mib.checked_mul(PAGES_PER_MIB).ok_or(EOVERFLOW);
-        let mut slots = KVVec::new();
-        for _ in 0..u32::try_from(pages_of(mib)?)? {
-            slots.push(Slot { page: 0, noted: 0 }, GFP_KERNEL)?;
+    /// `ENOMEM`; `EINTR` if the task is to end; `EOVERFLOW` for more than the numbers of slots can count.
+    pub(crate) fn new(mib: usize, node: i32) -> Result<Pin<KBox<Self>>> {
+        let count = mib.checked_mul(PAGES_PER_MIB).ok_or(EOVERFLOW)?;
+        if u32::try_from(count)? == NO_SLOT {
+            return Err(EOVERFLOW);
         }
+        let nothing = Slot {
+            page: 0,
+            noted: 0,
+            before: NO_SLOT,
+        };
         let pages = Pages {
-            slot_of: KVVec::from_elem(0, pages_of(disk_mib)?, GFP_KERNEL)?,
-            slots,
+            last_of: KVVec::from_elem(NO_SLOT, count.next_power_of_two(), GFP_KERNEL)?,
+            slots: KVVec::from_elem(nothing, count, GFP_KERNEL)?,
             oldest: 0,
             flushes: 0,
         };
@@ -170,7 +226,12 @@ impl WriteCache {
                 return Ok(());
             }
             let slot = pages.note(page).ok_or(EIO)?;
-            store.copy_to(start_of(page), &self.durable, start_of(slot), PAGE_SIZE)
+            store.copy_to(
+                start_of(page),
+                &self.durable,
+                start_of_slot(slot),
+                PAGE_SIZE,
+            )
         })
     }
 
@@ -180,7 +241,12 @@ impl WriteCache {
         for_each_page(position, len, |page, _, _| {
             let mut pages = self.pages.lock();
             let slot = pages.note(page).ok_or(EIO)?;
-            store.copy_to(start_of(page), &self.durable, start_of(slot), PAGE_SIZE)
+            store.copy_to(
+                start_of(page),
+                &self.durable,
+                start_of_slot(slot),
+                PAGE_SIZE,
+            )
         })
     }
 
@@ -194,11 +260,11 @@ impl WriteCache {
     ) -> Result<bool> {
         let (mut done, mut found) = (0, false);
         for_each_page(position, len, |page, offset, len| {
-            let pages = self.pages.lock();
+            let mut pages = self.pages.lock();
             if let Some(slot) = pages.slot_of(page) {
                 found = true;
                 // CAST: `u64` is as wide as `usize`.
-                let old = start_of(slot).wrapping_add(offset as u64);
+                let old = start_of_slot(slot).wrapping_add(offset as u64);
                 f(done, &self.durable, old, len)?;
             }
             done = done.wrapping_add(len);
@@ -210,13 +276,14 @@ impl WriteCache {
     /// The `len` bytes from `position` on were written, and are to be durable.
     pub(crate) fn after_durable_write(&self, store: &Store, position: u64, len: usize) -> Result {
         for_each_page(position, len, |page, offset, len| {
-            let pages = self.pages.lock();
+            let mut pages = self.pages.lock();
             let Some(slot) = pages.slot_of(page) else {
                 return Ok(());
             };
             // CAST: `u64` is as wide as `usize`.
-            let place = |page| start_of(page).wrapping_add(offset as u64);
-            store.copy_to(place(page), &self.durable, place(slot), len)
+            let place = |start: u64| start.wrapping_add(offset as u64);
+            let (from, to) = (place(start_of(page)), place(start_of_slot(slot)));
+            store.copy_to(from, &self.durable, to, len)
         })
     }
 
@@ -239,15 +306,14 @@ impl WriteCache {
             Leaves::Torn => SECTOR_BYTES,
         };
         let mut result = Ok(());
-        for index in 0.. {
+        for slot in 0..NO_SLOT {
             // Not over all of them: a cache can be large. And not over the copying, which may sleep.
             let page = {
-                let pages = self.pages.lock();
-                let Some(slot) = pages.slots.get(index) else {
+                let mut pages = self.pages.lock();
+                let Some(&Slot { page, .. }) = pages.slot(slot) else {
                     break;
                 };
-                let page = slot.page;
-                if pages.slot_of(page) != Some(index) {
+                if pages.slot_of(page) != Some(slot) {
                     continue;
                 }
                 page
@@ -255,9 +321,9 @@ impl WriteCache {
             for offset in (0..PAGE_SIZE).step_by(step) {
                 if cut.loses(page, offset) {
                     // CAST: `u64` is as wide as `usize`.
-                    let place = |page| start_of(page).wrapping_add(offset as u64);
-                    let lost = store.copy_from(place(page), &self.durable, place(index), step);
-                    result = result.and(lost);
+                    let place = |start: u64| start.wrapping_add(offset as u64);
+                    let (to, from) = (place(start_of(page)), place(start_of_slot(slot)));
+                    result = result.and(store.copy_from(to, &self.durable, from, step));
                 }
             }
         }
@@ -268,4 +334,9 @@ impl WriteCache {
 fn start_of(page: usize) -> u64 {
     // CAST: `u64` is as wide as `usize`.
     (page as u64).wrapping_mul(PAGE_SIZE as u64)
+}
+
+/// Where the durable content of a slot begins in the cache.
+fn start_of_slot(slot: u32) -> u64 {
+    u64::from(slot).wrapping_mul(PAGE_SIZE as u64)
 }

@@ -1097,8 +1097,6 @@ impl RamDisk {
                 device.store,
                 now_mib,
                 size_mib,
-                device.cache_mib,
-                device.history_mib,
                 device.home_node,
             )?),
             false => None,

@@ -203,20 +203,11 @@ pub(crate) struct SizeChange {
     growth: Option<Growth>,
     /// Takes what is cut off.
     cut: RamStore,
-    cache: Option<Pin<KBox<WriteCache>>>,
-    history: Option<Pin<KBox<WriteCache>>>,
 }
 
 impl SizeChange {
     /// Allocates it, for a store of `now_mib` that is to have `mib`. Errors as [`RamStore::new`].
-    pub(crate) fn prepare(
-        kind: StoreKind,
-        now_mib: u64,
-        mib: u64,
-        cache_mib: u32,
-        history_mib: u32,
-        node: i32,
-    ) -> Result<Self> {
+    pub(crate) fn prepare(kind: StoreKind, now_mib: u64, mib: u64, node: i32) -> Result<Self> {
         let size = usize::try_from(mib)?;
         let cut_mib = match kind {
             StoreKind::Linear => usize::try_from(now_mib.saturating_sub(mib))?,
@@ -233,16 +224,14 @@ impl SizeChange {
                 )?),
             },
             cut: RamStore::with_room(cut_mib)?,
-            cache: make_cache(cache_mib, size, node)?,
-            history: make_cache(history_mib, size, node)?,
         })
     }
 }
 
-fn make_cache(cache_mib: u32, mib: usize, node: i32) -> Result<Option<Pin<KBox<WriteCache>>>> {
-    match usize::try_from(cache_mib)? {
+fn make_cache(mib: u32, node: i32) -> Result<Option<Pin<KBox<WriteCache>>>> {
+    match usize::try_from(mib)? {
         0 => Ok(None),
-        cache_mib => WriteCache::new(cache_mib, mib, node).map(Some),
+        mib => WriteCache::new(mib, node).map(Some),
     }
 }
 
@@ -277,13 +266,23 @@ impl Medium {
             medium.unused = medium.store.take();
             return Ok(medium);
         }
-        medium.cache = make_cache(config.cache_mib, mib, node)?;
-        medium.history = make_cache(config.history_mib, mib, node)?;
+        medium.cache = make_cache(config.cache_mib, node)?;
+        medium.history = make_cache(config.history_mib, node)?;
         let kind = config.store;
-        let had_mib = medium.store_mib();
+        let is_as_logged = |store: &Store| store.kind() == kind && store.mib() == mib;
+        let kept_log = kept
+            .log()
+            .filter(|_| medium.store.as_ref().is_some_and(is_as_logged));
+        medium.log = match usize::try_from(config.write_log_mib)? {
+            0 => None,
+            mib => Some(match kept_log {
+                Some(log) if log.mib() == mib => log,
+                _ => WriteLog::new(mib, node)?,
+            }),
+        };
         match &mut medium.store {
             Some(store) if store.kind() == kind => match mib.checked_sub(store.mib()) {
-                // One that is too large stays so for now: see `give_up_surplus`.
+                // One that is too large stays so for now: see `settle`.
                 None | Some(0) => (),
                 Some(more) => store.grow(&mut Store::prepare_growth(kind, more, mib, node)?)?,
             },
@@ -296,19 +295,6 @@ impl Medium {
         if let Some(store) = &medium.store {
             store.set_memory_limit(config.memory_limit_mib);
         }
-        medium.log = match usize::try_from(config.write_log_mib)? {
-            0 => None,
-            mib => match log {
-                Some(log) if log.mib() == mib => Some(log),
-                _ => Some(WriteLog::new(mib, node)?),
-            },
-        };
-        let is_as_logged = medium.unused.is_none() && medium.store_mib() == mib && had_mib == mib;
-        if let (Some(log), false) = (&medium.log, is_as_logged) {
-            log.clear();
-        }
-        let old = core::mem::replace(&mut *kept.log.lock(), medium.log.clone());
-        drop(old);
         Ok(medium)
     }
 
@@ -366,15 +352,21 @@ impl Medium {
         let mib = self.mib()?;
         match &mut self.store {
             Some(store) if store.kind() == new.kind() && new.mib() == mib => {
-                for cache in [&self.cache, &self.history].into_iter().flatten() {
-                    cache.flush();
-                }
-                if let Some(log) = &self.log {
-                    log.clear();
-                }
-                Ok(core::mem::replace(store, new))
+                let old = core::mem::replace(store, new);
+                self.forget_the_past();
+                Ok(old)
             }
             _ => Err(EBUSY),
+        }
+    }
+
+    /// All that was written is durable, and nothing of what was before can come back.
+    fn forget_the_past(&self) {
+        for cache in [&self.cache, &self.history].into_iter().flatten() {
+            cache.flush();
+        }
+        if let Some(log) = &self.log {
+            log.clear();
         }
     }
 
@@ -421,11 +413,7 @@ impl Medium {
                 Some(growth) => store.grow(growth)?,
                 None => store.shrink(usize::try_from(mib)?, &mut change.cut)?,
             }
-            core::mem::swap(&mut self.cache, &mut change.cache);
-            core::mem::swap(&mut self.history, &mut change.history);
-            if let Some(log) = &self.log {
-                log.clear();
-            }
+            self.forget_the_past();
         }
         self.capacity_sectors = mib * SECTORS_PER_MIB;
         Ok(())

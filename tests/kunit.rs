@@ -482,6 +482,137 @@ mod thinstore {
     }
 }
 
+#[kunit_tests(rnullblk_cache)]
+mod cache {
+    use super::*;
+    use crate::{
+        cache::{
+            PowerCut,
+            WriteCache, //
+        },
+        faults::mix,
+        segment::Segment,
+        store::{
+            Data,
+            Store,
+            StoreKind, //
+        },
+        tagset::NO_NODE, //
+    };
+    use kernel::page::PAGE_SIZE;
+
+    const SLOTS: usize = (1 << 20) / PAGE_SIZE;
+    const PAGES: usize = 3 * SLOTS;
+
+    /// A page somewhere on a disk of 1 TiB, each number another one.
+    fn position_of(page: usize) -> u64 {
+        (page as u64 * 77_777) % (1 << 28) * PAGE_SIZE as u64
+    }
+
+    fn write(store: &Store, page: usize, byte: u8) -> Result {
+        let mut bytes = [byte; 512];
+        // SAFETY: The bytes stay as long as the segment.
+        let segment = unsafe { Segment::from_raw(bytes.as_mut_ptr(), bytes.len()) };
+        store.write(position_of(page) + 512, core::iter::once(segment))
+    }
+
+    fn read(store: &Store, page: usize) -> Result<u8> {
+        let mut bytes = [0xff; 512];
+        // SAFETY: As above.
+        let segment = unsafe { Segment::from_raw(bytes.as_mut_ptr(), bytes.len()) };
+        store.read(position_of(page) + 512, core::iter::once(segment))?;
+        Ok(bytes[511])
+    }
+
+    /// Writes with and without FUA, and flushes, in random order: what is left is what the pages were when they became
+    /// durable, also those that were pushed out.
+    #[test]
+    fn what_is_durable_is_left() -> Result {
+        for seed in 0..8_u64 {
+            let store = Store::new(StoreKind::Thin, 1 << 20, NO_NODE)?;
+            let cache = WriteCache::new(1, NO_NODE)?;
+            // Of each page what it is, what it is without power, and the last slot that it had.
+            let mut pages = KVVec::from_elem((0_u8, None, 0), PAGES, GFP_KERNEL)?;
+            let mut slots = [0; SLOTS];
+            let mut next = 0;
+            for step in 0..4000 {
+                let dice = mix(seed << 32 | step);
+                // CAST: What is cut off is not needed.
+                let (page, byte) = ((dice >> 32) as usize % PAGES, dice as u8);
+                match dice % 1000 {
+                    0 => {
+                        cache.flush();
+                        pages.iter_mut().for_each(|page| page.1 = None);
+                    }
+                    1..100 => {
+                        write(&store, page, byte)?;
+                        cache.after_durable_write(&store, position_of(page) + 512, 512)?;
+                        let (now, durable, _) = &mut pages[page];
+                        *now = byte;
+                        *durable = durable.map(|_| byte);
+                    }
+                    _ => {
+                        cache.before_write(&store, position_of(page) + 512, 512)?;
+                        write(&store, page, byte)?;
+                        if pages[page].1.is_none() {
+                            let pushed_out: usize = core::mem::replace(&mut slots[next], page);
+                            if pages[pushed_out].2 == next {
+                                pages[pushed_out].1 = None;
+                            }
+                            pages[page].1 = Some(pages[page].0);
+                            pages[page].2 = next;
+                            next = (next + 1) % SLOTS;
+                        }
+                        pages[page].0 = byte;
+                    }
+                }
+            }
+            cache.lose(&store, PowerCut::CLEAN, 512)?;
+            for (page, (now, durable, _)) in pages.iter().enumerate() {
+                assert!(read(&store, page)? == durable.unwrap_or(*now));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_history_has_what_was_there_before_the_last_write() -> Result {
+        let store = Store::new(StoreKind::Linear, 4, NO_NODE)?;
+        let history = WriteCache::new(1, NO_NODE)?;
+        for byte in 1..4 {
+            history.remember(&store, PAGE_SIZE as u64, PAGE_SIZE)?;
+            let mut bytes = [byte; 512];
+            // SAFETY: As above.
+            let segment = unsafe { Segment::from_raw(bytes.as_mut_ptr(), bytes.len()) };
+            store.write(PAGE_SIZE as u64, core::iter::once(segment))?;
+        }
+        let old_byte = || {
+            let mut old_byte = None;
+            history.for_each_old(PAGE_SIZE as u64, 512, |_, old, at, _| {
+                let mut bytes = [0xff; 512];
+                // SAFETY: As above.
+                let segment = unsafe { Segment::from_raw(bytes.as_mut_ptr(), bytes.len()) };
+                old.read(at, core::iter::once(segment))?;
+                old_byte = Some(bytes[0]);
+                Ok(())
+            })?;
+            Ok::<_, Error>(old_byte)
+        };
+        assert!(old_byte()? == Some(2));
+        // Nor does it find another page's.
+        assert!(!history.for_each_old(0, 512, |_, _, _, _| Ok(()))?);
+        // It is as long as it is.
+        for page in 0..SLOTS - 1 {
+            let page = 2 + page as u64;
+            history.remember(&store, page * PAGE_SIZE as u64, PAGE_SIZE)?;
+        }
+        assert!(old_byte()? == Some(2));
+        history.remember(&store, 0, PAGE_SIZE)?;
+        assert!(old_byte()?.is_none());
+        Ok(())
+    }
+}
+
 #[kunit_tests(rnullblk_segment)]
 mod segment {
     use crate::segment::{

@@ -216,7 +216,8 @@ stays() {
 }
 
 with_cache() {
-    thin 64 cache_size 4
+    # What a cache takes does not depend on the size of the disk.
+    thin $((16 << 20)) cache_size 4 history_size 1
     noise 2 >"$WORK/old"
     dd if="$WORK/old" of=/dev/dut bs=64k oflag=direct status=none
     sync /dev/dut
