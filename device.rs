@@ -218,6 +218,7 @@ impl Config {
             } else {
                 0
             })?
+            .write_zeroes_unmaps(self.memory_backed && self.store == StoreKind::Thin)
             .rotational(self.rotational)
             .write_cache(self.has_write_cache())
             .fua(self.has_write_cache() && self.fua);

@@ -459,7 +459,9 @@ impl Medium {
             // Without a cache each write is where it stays when it ends, so there is nothing to flush, and FUA
             // comes for free.
             Operation::Flush => Status::OK,
-            Operation::Write | Operation::Discard | Operation::WriteZeroes if self.read_only => {
+            Operation::Write | Operation::Discard | Operation::WriteZeroes { .. }
+                if self.read_only =>
+            {
                 Status::IOERR
             }
             Operation::Write => self.with_range(store, sector, bytes, |store, position, _| {
@@ -467,7 +469,10 @@ impl Medium {
             }),
             // What was discarded reads as zeroes.
             Operation::Discard if self.discard => self.with_range(store, sector, bytes, S::zero),
-            Operation::WriteZeroes => self.with_range(store, sector, bytes, S::zero),
+            Operation::WriteZeroes { keeps_space: true } => {
+                self.with_range(store, sector, bytes, S::write_zeroes)
+            }
+            Operation::WriteZeroes { .. } => self.with_range(store, sector, bytes, S::zero),
             _ => Status::NOTSUPP,
         }
     }
@@ -517,7 +522,7 @@ impl Medium {
         wrong_bit: Option<(u64, u32)>,
     ) -> Status {
         let is_logged = match operation {
-            Operation::Write | Operation::WriteZeroes => !self.read_only,
+            Operation::Write | Operation::WriteZeroes { .. } => !self.read_only,
             Operation::Discard => self.discard && !self.read_only,
             Operation::Flush => true,
             _ => false,
@@ -561,7 +566,9 @@ impl Medium {
     ) -> Status {
         let cache = self.cache.as_ref();
         let is_change = match operation {
-            Operation::Write | Operation::Discard | Operation::WriteZeroes => !self.read_only,
+            Operation::Write | Operation::Discard | Operation::WriteZeroes { .. } => {
+                !self.read_only
+            }
             _ => false,
         };
         if let (Some(history), true) = (&self.history, is_change) {

@@ -37,6 +37,9 @@ pub(crate) trait Data {
     /// Makes the `len` bytes from `position` on read as zeroes. A thin store gives their memory back. Errors as
     /// [`ThinStore::zero`].
     fn zero(&self, position: u64, len: usize) -> Result;
+
+    /// As [`Data::zero`], but there is memory for the bytes then. Errors as [`ThinStore::write_zeroes`].
+    fn write_zeroes(&self, position: u64, len: usize) -> Result;
 }
 
 impl Data for RamStore {
@@ -52,6 +55,10 @@ impl Data for RamStore {
 
     #[inline(always)]
     fn zero(&self, position: u64, len: usize) -> Result {
+        self.zero(position, len)
+    }
+
+    fn write_zeroes(&self, position: u64, len: usize) -> Result {
         self.zero(position, len)
     }
 }
@@ -75,6 +82,13 @@ impl Data for Store {
         match self {
             Self::Linear(store) => store.zero(position, len),
             Self::Thin(store) => store.zero(position, len),
+        }
+    }
+
+    fn write_zeroes(&self, position: u64, len: usize) -> Result {
+        match self {
+            Self::Linear(store) => store.zero(position, len),
+            Self::Thin(store) => store.write_zeroes(position, len),
         }
     }
 }
