@@ -16,6 +16,7 @@
 void *rnullblk_page_address(const struct page *page);
 void *rnullblk_kmalloc_node(size_t len, gfp_t flags, int node);
 void *rnullblk_vmalloc_node(size_t len, gfp_t flags, int node);
+void rnullblk_cond_resched(void);
 void *rnullblk_alloc_page(gfp_t flags, int node);
 unsigned long *rnullblk_page_owners(void *address);
 void rnullblk_free_page_rcu(void *address);

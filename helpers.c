@@ -186,7 +186,14 @@ void __wrap_configfs_unregister_subsystem(struct configfs_subsystem *subsys)
 		__real_configfs_unregister_subsystem(subsys);
 }
 
-/* A page that counts its owners, from one on, in what is its owner's own. */
+void rnullblk_cond_resched(void)
+{
+	cond_resched();
+}
+
+/* A page that counts its owners, from one on, in what is its owner's own: also when it waits to be freed. */
+static_assert(offsetof(struct page, rcu_head) + sizeof(struct rcu_head) <= offsetof(struct page, private));
+
 void *rnullblk_alloc_page(gfp_t flags, int node)
 {
 	struct page *page = alloc_pages_node(node, flags, 0);

@@ -134,6 +134,10 @@ struct Family {
     stores: Atomic<usize>,
     /// 1 if the last look found no more than the reserve: then everyone looks.
     is_short: Atomic<u32>,
+    /// How many pages were given back ever.
+    freed: Atomic<usize>,
+    /// So many of them are free: the others may still wait for the end of a grace period.
+    reclaimed: Atomic<usize>,
 }
 
 impl Family {
@@ -156,7 +160,20 @@ impl Family {
         Ok(())
     }
 
-    /// A slot leaves a tree, and with it all that nobody else has. `entry` is what was in the slot.
+    /// Waits for the pages that were given back, until they are free. `false` if there are none. May sleep.
+    fn reclaim(&self) -> bool {
+        let freed = self.freed.load(Relaxed);
+        if freed == self.reclaimed.load(Relaxed) {
+            return false;
+        }
+        // SAFETY: This may sleep, and RCU waits for no I/O.
+        unsafe { bindings::rcu_barrier() };
+        self.reclaimed.store(freed, Relaxed);
+        true
+    }
+
+    /// A slot leaves a tree, and with it all that nobody else has. `entry` is what was in the slot. May sleep, but for
+    /// level 0.
     ///
     /// # Safety
     ///
@@ -169,6 +186,8 @@ impl Family {
         }
         // Whoever still has the table only reads it, so nobody else takes out what is in its slots.
         if let Some(below) = level.checked_sub(1) {
+            // SAFETY: This may sleep.
+            unsafe { bindings::rnullblk_cond_resched() };
             for number in 0..SLOTS {
                 // SAFETY: The table is freed below, and its slots are in no other tree.
                 unsafe {
@@ -202,6 +221,13 @@ impl<'a> Page<'a> {
     ///
     /// `ENOSPC` if there is no memory.
     fn new(family: &'a Family, node: i32) -> Result<Self> {
+        Self::try_new(family, node).or_else(|error| match family.reclaim() {
+            true => Self::try_new(family, node),
+            false => Err(error),
+        })
+    }
+
+    fn try_new(family: &'a Family, node: i32) -> Result<Self> {
         let flags = bindings::GFP_NOIO
             | bindings::__GFP_RETRY_MAYFAIL
             | bindings::__GFP_NOMEMALLOC
@@ -240,6 +266,7 @@ impl Drop for Page<'_> {
         self.family.pages.fetch_sub(1, Relaxed);
         // SAFETY: By the type's invariant.
         unsafe { bindings::rnullblk_free_page_rcu(pointer_to(self.address)) };
+        self.family.freed.add(1, Relaxed);
     }
 }
 
@@ -306,6 +333,8 @@ impl ThinStore {
             max_pages: Atomic::new(usize::MAX),
             stores: Atomic::new(1),
             is_short: Atomic::new(0),
+            freed: Atomic::new(0),
+            reclaimed: Atomic::new(0),
         }? Error);
         Ok(Self {
             root,
@@ -354,7 +383,7 @@ impl ThinStore {
     ///
     /// `EBUSY` if the growth is not for a store of this size; then it is as it was.
     pub(crate) fn grow(&mut self, growth: &mut Growth) -> Result {
-        if growth.root.len() < self.root.len() {
+        if growth.mib < self.mib || growth.root.len() < self.root.len() {
             return Err(EBUSY);
         }
         for (slot, new) in self.root.iter().zip(&growth.root) {
@@ -717,16 +746,29 @@ impl ThinStore {
         spare: &mut Option<Page<'a>>,
         f: impl Fn(&Slot, &mut Option<Page<'a>>) -> Option<R>,
     ) -> Result<Option<R>> {
-        let _changing = self.family.changing.lock();
-        let mut slot = self.root.get(position >> shift_of(ROOT)).ok_or(EIO)?;
-        for level in (to_level..ROOT).rev() {
-            let Some(table) = self.own_table(slot, level, spare) else {
-                return Ok(None);
-            };
-            // SAFETY: The slot has it, as long as the lock is held.
-            slot = unsafe { slot_in(table, level, position) };
+        // What the slots of each level above 0 had before.
+        let mut replaced = [0; ROOT as usize];
+        let mut change_locked = || {
+            let _changing = self.family.changing.lock();
+            let mut slot = self.root.get(position >> shift_of(ROOT)).ok_or(EIO)?;
+            for (level, replaced) in (0..ROOT).zip(&mut replaced).rev() {
+                if level < to_level {
+                    break;
+                }
+                let Some(table) = self.own_table(slot, level, spare, replaced) else {
+                    return Ok(None);
+                };
+                // SAFETY: The slot has it, as long as the lock is held.
+                slot = unsafe { slot_in(table, level, position) };
+            }
+            Ok(f(slot, spare))
+        };
+        let done = change_locked();
+        for (entry, level) in replaced.into_iter().zip(1..) {
+            // SAFETY: It was in a slot of that level, and is not now. It goes only if its other owners have gone just now.
+            unsafe { self.family.give_up(entry, level) };
         }
-        Ok(f(slot, spare))
+        done
     }
 
     /// The page in the slot, if it is this store's alone. The caller holds the lock.
@@ -746,8 +788,15 @@ impl ThinStore {
         (page != 0).then_some(page)
     }
 
-    /// The table of slots of that level in `slot`, made this store's own. The caller holds the lock.
-    fn own_table(&self, slot: &Slot, level: u32, spare: &mut Option<Page<'_>>) -> Option<usize> {
+    /// The table of slots of that level in `slot`, made this store's own. The caller holds the lock, and gives up what
+    /// `replaced` has then.
+    fn own_table(
+        &self,
+        slot: &Slot,
+        level: u32,
+        spare: &mut Option<Page<'_>>,
+        replaced: &mut usize,
+    ) -> Option<usize> {
         if let Some(table) = self.own_page(slot) {
             return Some(table);
         }
@@ -765,10 +814,8 @@ impl ThinStore {
                 }
             }
         }
-        let table = table.put_into(slot);
-        // SAFETY: It was in the slot, and is not now. It goes only if its other owner has gone just now.
-        unsafe { self.family.give_up(old, level.wrapping_add(1)) };
-        Some(table)
+        *replaced = old;
+        Some(table.put_into(slot))
     }
 }
 
