@@ -31,6 +31,7 @@ struct request *rnullblk_tag_to_rq(struct blk_mq_hw_ctx *hctx, unsigned int tag)
 int rnullblk_tags_read_lock(struct blk_mq_hw_ctx *hctx);
 void rnullblk_tags_read_unlock(struct blk_mq_hw_ctx *hctx, int lock);
 unsigned int rnullblk_freeze_queue(struct request_queue *queue);
+bool rnullblk_freeze_queue_within(struct request_queue *queue, unsigned int msecs, unsigned int *memflags);
 void rnullblk_unfreeze_queue(struct request_queue *queue, unsigned int memflags);
 bool rnullblk_is_read_only(struct gendisk *disk);
 bool rnullblk_lock_if_closed(struct gendisk *disk);

@@ -79,8 +79,7 @@ pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<
             &|disk, f| writeln!(f, "{}", u8::from(disk.is_read_only())),
             &|disk, text| {
                 let yes: u8 = read(text)?;
-                disk.set_read_only((yes <= 1).then_some(yes == 1).ok_or(EINVAL)?);
-                Ok(())
+                disk.set_read_only((yes <= 1).then_some(yes == 1).ok_or(EINVAL)?)
             },
         );
         dir.read_callback_file(c"write_log", disk, &|disk, f| match disk.write_log() {

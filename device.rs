@@ -15,6 +15,7 @@ use crate::{
     disk::{
         DiskOperations,
         DiskOptions,
+        Frozen,
         GenDisk,
         NewDisk, //
     },
@@ -106,6 +107,9 @@ const MAX_REQUEST_SECTORS: u32 = 32 << (20 - SECTOR_SHIFT);
 
 /// The time after which a request that has no answer times out, as null_blk's.
 const TIMEOUT_MSEC: u32 = 5000;
+
+/// How long a change of a disk waits for what is in flight.
+const FREEZE_MSEC: u32 = 20_000;
 
 /// How long after its timeout a forgotten request is answered after all, in nanoseconds.
 const LATE_ANSWER_NSEC: u64 = 1_000_000;
@@ -410,7 +414,7 @@ impl Device {
             faults,
             throttle,
             latency,
-            is_hung: Atomic::new(config.hang.into()),
+            is_hung: Atomic::new(0),
             kept,
             is_gone: Atomic::new(0),
             is_in_a_hurry: Atomic::new(0),
@@ -969,6 +973,8 @@ pub(crate) struct NewRamDisk {
     disk: NewDisk<RamDiskOperations>,
     /// Takes what was kept and the disk has no place for.
     surplus: RamStore,
+    /// See [`RamDisk::set_hang`].
+    hang: bool,
 }
 
 impl NewRamDisk {
@@ -1000,6 +1006,7 @@ impl NewRamDisk {
         Ok(Self {
             disk: NewDisk::new(options, tagset, device, medium)?,
             surplus,
+            hang: config.hang,
         })
     }
 
@@ -1007,16 +1014,20 @@ impl NewRamDisk {
     ///
     /// # Errors
     ///
-    /// What [`NewDisk::add`] returns.
+    /// What [`NewDisk::add`] and [`RamDisk::freeze`] return.
     pub(crate) fn add(mut self) -> Result<RamDisk> {
         let added = RamDisk {
             disk: self.disk.add()?,
         };
         // From here on there is no way back for what the disk has no place for.
-        let mut frozen = added.disk.freeze();
-        let unused = frozen.steady().give_up_surplus(&mut self.surplus);
+        let mut frozen = added.freeze()?;
+        let unused = frozen.steady().settle(&mut self.surplus)?;
         drop(frozen);
-        unused.map(|_| added)
+        drop(unused);
+        if self.hang {
+            added.set_hang(true);
+        }
+        Ok(added)
     }
 }
 
@@ -1059,13 +1070,16 @@ impl RamDisk {
     /// `EBUSY` for a smaller size while somebody has the disk open, unless it `is_forced`; `ERANGE` for a size that no
     /// disk can have, `ENOMEM` for more than there is memory, `EBUSY` for another size while another disk shares the
     /// store, all with a line in the log. `EBUSY` if another task changes the size meanwhile, `ENOMEM`, `EINTR` if this
-    /// task is to end, `ENODEV` after the device was pulled out.
+    /// task is to end, `ENODEV` after the device was pulled out; those of [`RamDisk::freeze`].
     pub(crate) fn resize(&self, size_mib: u64, is_forced: bool) -> Result {
         let device = self.disk.data();
         if device.is_gone() {
             return Err(ENODEV);
         }
         let now_mib = self.size_mib();
+        if size_mib == now_mib {
+            return Ok(());
+        }
         let most_mib = match (device.memory_backed, device.store) {
             (true, StoreKind::Linear) => now_mib.saturating_add(ramstore::available_bytes() >> 20),
             (true, StoreKind::Thin) => thinstore::MAX_MIB,
@@ -1102,11 +1116,11 @@ impl RamDisk {
             )?),
             false => None,
         };
-        let mut frozen = self.disk.freeze();
+        let mut frozen = self.freeze()?;
         if device.is_gone() {
             return Err(ENODEV);
         }
-        if size_mib != now_mib && frozen.steady().is_shared() {
+        if frozen.steady().is_shared() {
             return Err(refuse(
                 fmt!("{now_mib} while another device shares the store"),
                 EBUSY,
@@ -1146,9 +1160,9 @@ impl RamDisk {
     ///
     /// # Errors
     ///
-    /// As [`RamDisk::can_share`]; `ENOMEM`.
+    /// As [`RamDisk::can_share`] and [`RamDisk::freeze`]; `ENOMEM`.
     pub(crate) fn share_store(&self) -> Result<Store> {
-        let mut frozen = self.disk.freeze();
+        let mut frozen = self.freeze()?;
         self.can_share()?;
         frozen.steady().share_store()
     }
@@ -1157,13 +1171,13 @@ impl RamDisk {
     ///
     /// # Errors
     ///
-    /// Those of [`Medium::clone_store`] and [`Snapshots::add`](crate::snapshots::Snapshots::add); `ENODEV` after the
-    /// device was pulled out.
+    /// Those of [`Medium::clone_store`], [`Snapshots::add`](crate::snapshots::Snapshots::add) and [`RamDisk::freeze`];
+    /// `ENODEV` after the device was pulled out.
     pub(crate) fn take_snapshot(&self, name: &CStr) -> Result {
         let device = self.disk.data();
         // The list's lock comes first: who has it may wait for memory, and so for this disk.
         device.kept.snapshots.add(name, || {
-            let mut frozen = self.disk.freeze();
+            let mut frozen = self.freeze()?;
             if device.is_gone() {
                 return Err(ENODEV);
             }
@@ -1176,7 +1190,7 @@ impl RamDisk {
     /// # Errors
     ///
     /// `EBUSY` while somebody has the disk open, unless it `is_forced`, or if its size is another one by now; `ENOENT`
-    /// if there is no such snapshot, `ENOMEM`, `ENODEV` after the device was pulled out.
+    /// if there is no such snapshot, `ENOMEM`, `ENODEV` after the device was pulled out; those of [`RamDisk::freeze`].
     pub(crate) fn roll_back(&self, name: &CStr, is_forced: bool) -> Result {
         let device = self.disk.data();
         let store = device.kept.snapshots.copy_of(name)?;
@@ -1184,7 +1198,7 @@ impl RamDisk {
             true => None,
             false => Some(self.disk.keep_closed().ok_or(EBUSY)?),
         };
-        let mut frozen = self.disk.freeze();
+        let mut frozen = self.freeze()?;
         if device.is_gone() {
             return Err(ENODEV);
         }
@@ -1264,11 +1278,28 @@ impl RamDisk {
     }
 
     /// Forbids or allows writing. No write is under way any more when it is forbidden.
-    pub(crate) fn set_read_only(&self, yes: bool) {
-        let mut frozen = self.disk.freeze();
+    ///
+    /// # Errors
+    ///
+    /// As [`RamDisk::freeze`].
+    pub(crate) fn set_read_only(&self, yes: bool) -> Result {
+        let mut frozen = self.freeze()?;
         frozen.steady().set_read_only(yes);
         let _changing = frozen.thaw();
         self.disk.set_read_only(yes);
+        Ok(())
+    }
+
+    /// Freezes the disk for a change; but requests can hang, or wait for memory.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT`, with a line in the log, if something is in flight for too long.
+    fn freeze(&self) -> Result<Frozen<'_, RamDiskOperations>> {
+        self.disk.freeze_within(FREEZE_MSEC).inspect_err(|_| {
+            let name = self.disk.name();
+            pr_err!("{name}: not changed: requests are in flight for more than 20 s\n");
+        })
     }
 
     /// The device is pulled out: whatever it was asked for fails, now and from now on. Some tasks

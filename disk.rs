@@ -374,14 +374,38 @@ impl<T: DiskOperations> GenDisk<T> {
     /// callback, for which the freeze would wait.
     pub(crate) fn freeze(&self) -> Frozen<'_, T> {
         let freezing = self.context.freezing.lock();
-        // INVARIANT: The queue is frozen here and now, with the lock.
+        // SAFETY: By the type's invariant the queue is valid.
+        let memflags = unsafe { bindings::rnullblk_freeze_queue(self.queue()) };
+        // INVARIANT: The queue was frozen just now, with the lock.
         Frozen {
             queue: FrozenQueue {
                 disk: self,
-                // SAFETY: By the type's invariant the queue is valid.
-                memflags: unsafe { bindings::rnullblk_freeze_queue(self.queue()) },
+                memflags,
             },
             freezing,
+        }
+    }
+
+    /// As [`freeze`](GenDisk::freeze), for a device that may leave requests without an answer: waits `msec` milliseconds at
+    /// most.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT` if there are requests in flight then; whoever submits one meanwhile has waited, and goes on.
+    pub(crate) fn freeze_within(&self, msec: u32) -> Result<Frozen<'_, T>> {
+        let freezing = self.context.freezing.lock();
+        let mut memflags = 0;
+        // SAFETY: By the type's invariant the queue is valid.
+        match unsafe { bindings::rnullblk_freeze_queue_within(self.queue(), msec, &mut memflags) } {
+            false => Err(ETIMEDOUT),
+            // INVARIANT: The queue was frozen just now, with the lock.
+            true => Ok(Frozen {
+                queue: FrozenQueue {
+                    disk: self,
+                    memflags,
+                },
+                freezing,
+            }),
         }
     }
 

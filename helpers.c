@@ -7,6 +7,7 @@
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
@@ -84,6 +85,17 @@ void rnullblk_tags_read_unlock(struct blk_mq_hw_ctx *hctx, int lock)
 unsigned int rnullblk_freeze_queue(struct request_queue *queue)
 {
 	return blk_mq_freeze_queue(queue);
+}
+
+/* As blk_mq_freeze_queue(), but gives up after so many milliseconds; false then, and nothing has changed. */
+bool rnullblk_freeze_queue_within(struct request_queue *queue, unsigned int msecs, unsigned int *memflags)
+{
+	*memflags = memalloc_noio_save();
+	blk_freeze_queue_start(queue);
+	if (blk_mq_freeze_queue_wait_timeout(queue, msecs_to_jiffies(msecs)))
+		return true;
+	blk_mq_unfreeze_queue(queue, *memflags);
+	return false;
 }
 
 void rnullblk_unfreeze_queue(struct request_queue *queue, unsigned int memflags)

@@ -208,7 +208,7 @@ settings! {
     13: fua = 1, Allowed::Switch, Off, "With a write cache, support FUA writes";
     14: rotational = 0, Allowed::Switch, Off, "Announce a disk that turns";
     15: read_only = 0, Allowed::Switch,
-        Live(|disk, now| { disk.set_read_only(now.is_on(Key::read_only)); Ok(()) }),
+        Live(|disk, now| disk.set_read_only(now.is_on(Key::read_only))),
         "Refuse all that writes";
     16: removable = 0, Allowed::Switch, Off, "Announce a medium that can be taken out";
     17: virt_boundary = 0, Allowed::Switch, Off, "Take no segments with a gap within a page";

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # Latencies have the shape that they shall have, for each operation, and the same again; lanes work on so many requests at
 # once; a hang lasts until it is ended.
-plan 12
+plan 13
 
 pick_seed
 RAM=$(mount_dir ram)
@@ -197,6 +197,35 @@ no_end() {
 }
 expect_log 'I/O error, dev dut|Buffer I/O error on dev dut'
 
+# A hang that nothing ends: a change waits for it for a while, so that somebody can end it.
+no_change() {
+    slow completion_nsec 1000 store thin
+    set_to dut snapshot before
+    set_to dut timeout_retry 1
+    set_to dut hang 1
+    dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct status=none &
+    reader=$!
+    wait_for 5 is_started
+    size=$(cat $CONFIG/dut/size)
+    fails_with "timed out" set_to dut rollback "before force"
+    log_has "dut: not changed: requests are in flight for more than 20 s"
+    has dut size "$size"
+    has dut snapshot before
+    has dut read_only 0
+    kill -0 "$reader"
+    set_to dut hang 0
+    wait "$reader"
+    set_to dut size $((size + 1))
+    set_to dut snapshot after
+    # Nor does it keep a disk from being made.
+    set_to dut hang 1
+    power dut 0
+    set_to dut size "$size"
+    power dut 1
+    has dut hang 1
+    quick_power_off dut 4
+}
+
 verified() {
     for queues in 1 2; do
         slow submit_queues $queues read_latency "uniform 0 2$MS" write_latency "exponential 1$MS" lanes 8
@@ -241,6 +270,7 @@ check "lanes" lanes
 check "who is due earlier is answered earlier" out_of_order
 check "a hang, until it is ended" hung
 check "what is not answered times out, or the power goes" no_end
+check "no change waits for what hangs for ever" no_change
 check "the data is right" verified
 check "as a parameter" as_parameter
 check "what cannot be" refused
