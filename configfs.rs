@@ -192,12 +192,20 @@ impl Description {
         if state.powered.is_some() {
             return Ok(());
         }
-        let name = CString::try_from(&*self.name)?;
-        if !state.clone_of.is_empty() && state.kept.is_empty() {
-            let store = self.copy_of(&state.clone_of)?;
-            state.settings.take_store(&store);
-            state.kept.keep(store);
+        if state.clone_of.is_empty() || !state.kept.is_empty() {
+            return self.power_on(&mut state);
         }
+        let store = self.copy_of(&state.clone_of)?;
+        let settings = state.settings.clone();
+        state.take_over(store);
+        self.power_on(&mut state).inspect_err(|_| {
+            state.kept.forget_store();
+            state.settings = settings;
+        })
+    }
+
+    fn power_on(&self, state: &mut State) -> Result {
+        let name = CString::try_from(&*self.name)?;
         let mut settings = state.settings.clone();
         let borrowed = match state.share_store.is_empty() {
             true => None,
@@ -272,7 +280,11 @@ impl Description {
         let name = forced.as_deref().unwrap_or(text);
         let done = match &state.powered {
             Some(powered) => powered.disk().roll_back(name, forced.is_some()),
-            None => state.kept.roll_back(name),
+            None => state
+                .kept
+                .snapshots
+                .copy_of(name)
+                .map(|store| state.take_over(store)),
         };
         done.inspect_err(|error| {
             let allowed = match *error {
@@ -281,12 +293,7 @@ impl Description {
                 _ => return,
             };
             settings::log_refused(Some(&self.name), c"rollback", &text, fmt!("{allowed}"));
-        })?;
-        if state.powered.is_none() {
-            let store = state.kept.mib();
-            state.settings.take_size(store);
-        }
-        Ok(())
+        })
     }
 
     /// `NAME`: the snapshot goes.
@@ -454,6 +461,12 @@ impl State {
                 None => self.kept.mib() << 10,
             },
         }
+    }
+
+    /// While the power is off: this is what the device has when it comes on.
+    fn take_over(&mut self, store: Store) {
+        self.settings.take_store(&store);
+        self.kept.keep(store);
     }
 
     /// Other ways of changing a disk are forgotten, but not its size: with that goes its data.

@@ -1143,8 +1143,8 @@ impl RamDisk {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there is no memory, the store is thin, or there is a write log or a cache: when the power goes that puts back what was there before, and would
-    /// not know what another disk wrote. `ENODEV` after the device was pulled out.
+    /// `EINVAL` if there is no memory, the store is thin, or there is a write log or a cache: when the power goes that puts
+    /// back what was there before, and would not know what another disk wrote. `ENODEV` after the device was pulled out.
     pub(crate) fn can_share(&self) -> Result {
         let device = self.disk.data();
         let is_plain =

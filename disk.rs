@@ -323,7 +323,7 @@ impl<T: DiskOperations> GenDisk<T> {
         unsafe { bindings::set_capacity_and_notify(self.disk.as_ptr(), capacity_sectors) };
     }
 
-    /// Looks for partitions anew when the disk is opened next: its content is another one now. Nobody has it open.
+    /// Looks for partitions anew when the disk is opened next: its content is another one now.
     pub(crate) fn rescan_partitions(&self) {
         // SAFETY: By the type's invariant the disk is valid.
         unsafe { bindings::rnullblk_rescan_partitions(self.disk.as_ptr()) };

@@ -84,6 +84,12 @@ impl Kept {
         self.snapshots.clear();
         let log = self.log.lock().take();
         drop(log);
+        self.forget_store();
+    }
+
+    /// Gives the memory back, but for that of the snapshots.
+    pub(crate) fn forget_store(&self) {
+        *self.usage.lock() = None;
         let store = self.store.lock().take();
         drop(store);
     }
@@ -104,16 +110,6 @@ impl Kept {
         let done = f(&store);
         *self.store.lock() = Some(store);
         done
-    }
-
-    /// While the power is off, puts the store of a snapshot in the place of what is kept.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT`, `ENOMEM`.
-    pub(crate) fn roll_back(&self, name: &CStr) -> Result {
-        self.keep(self.snapshots.copy_of(name)?);
-        Ok(())
     }
 
     /// Keeps the store for when the power comes on.
@@ -255,8 +251,7 @@ impl Medium {
             power_cut: PowerCut::CLEAN,
             kept: kept.clone(),
         };
-        let log = kept.log.lock().take();
-        // From here on whatever fails puts the store back, as it was.
+        // From here on whatever fails puts the store back.
         medium.store = kept.store.lock().take();
         if borrowed.is_some() {
             medium.unused = core::mem::replace(&mut medium.store, borrowed);
@@ -288,7 +283,6 @@ impl Medium {
             },
             _ => {
                 let store = Store::new(kind, mib, node)?;
-                *kept.usage.lock() = store.usage();
                 medium.unused = medium.store.replace(store);
             }
         }
@@ -307,22 +301,22 @@ impl Medium {
         }
     }
 
-    /// The disk is made: moves its surplus to `cut`, which has room for it, and gives what it does not need at all.
-    /// Either can go at any time.
+    /// The disk is made, and what was kept from before changes: moves its surplus to `cut`, which has room for it, and gives
+    /// what is not needed at all. Either can go at any time.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if `cut` has not the room.
-    pub(crate) fn give_up_surplus(&mut self, cut: &mut RamStore) -> Result<Option<Store>> {
+    /// `EBUSY` if `cut` has not the room; then nothing has changed.
+    pub(crate) fn settle(&mut self, cut: &mut RamStore) -> Result<Option<Store>> {
         let mib = self.mib()?;
         if let Some(store) = &mut self.store {
             store.shrink(mib, cut)?;
         }
+        if let (Some(store), false) = (&self.store, self.is_borrowed) {
+            *self.kept.usage.lock() = store.usage();
+        }
+        *self.kept.log.lock() = self.log.clone();
         Ok(self.unused.take())
-    }
-
-    fn store_mib(&self) -> usize {
-        self.store.as_ref().map_or(0, Store::mib)
     }
 
     fn mib(&self) -> Result<usize> {
@@ -656,6 +650,7 @@ impl Medium {
         let store = self.store.take().filter(|_| !self.is_borrowed);
         // If there still is what was not needed, the disk was never added.
         if let Some(store) = self.unused.take().or(store) {
+            *self.kept.usage.lock() = store.usage();
             *self.kept.store.lock() = Some(store);
         }
     }

@@ -232,6 +232,25 @@ clones() {
     noise 4 | cmp - "$dir/file"
     umount "$dir"
     rmdir $CONFIG/writable $CONFIG/readonly
+    # A power on that fails takes nothing over: not even when the snapshot is another one by then.
+    thin dut 64
+    fill dut 1
+    set_to dut snapshot golden
+    new writable
+    set_to writable size 5
+    set_to writable clone_of dut/golden
+    set_to writable init_hctx_fault_inject 1,100,0,-1
+    fails_with "Cannot allocate memory" set_to writable power 1
+    has writable size 5
+    has writable store linear
+    has writable memory_kib 0
+    set_to dut drop golden
+    fill dut 2
+    set_to dut snapshot golden
+    set_to writable init_hctx_fault_inject 0,0,0,0
+    power writable 1
+    has_noise writable 2
+    rmdir $CONFIG/writable
 }
 
 off() {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # The write log has each write, and cut_at puts the disk into the state after any of them, back and forth.
-plan 10
+plan 12
 
 expect_log 'I/O error|EXT4-fs|JBD2|lost async page write|Aborting journal'
 pick_seed
@@ -215,7 +215,7 @@ other_ways() {
     power dut 0
     set_to dut size 16
     power dut 1
-    states_are "40 40 40"
+    states_are "0 0 0"
     logged store thin
     set_to dut snapshot empty
     forty_writes
@@ -232,6 +232,29 @@ other_ways() {
     set_to dut write_log 0
     power dut 1
     fails_with "No such device or address" set_to dut cut_at 0
+}
+
+# A power on that fails.
+failed() {
+    logged store "$1"
+    forty_writes
+    power dut 0
+    memory_kib=$(cat $CONFIG/dut/memory_kib)
+    set_to dut init_hctx_fault_inject 1,100,0,-1
+    for change in "write_log 5" "write_log 0" "store thin" "store linear" "memory_backed 0"; do
+        # shellcheck disable=SC2086 # two words
+        set_to dut ${change% *} "${change#* }"
+        fails_with "Cannot allocate memory" set_to dut power 1
+        has dut power 0
+        states_are "40 0 40"
+        has dut memory_kib "$memory_kib"
+        set_to dut memory_backed 1
+    done
+    set_to dut store "$1"
+    set_to dut write_log 4
+    set_to dut init_hctx_fault_inject 0,0,0,0
+    at 20
+    is_state 20
 }
 
 refused() {
@@ -267,5 +290,7 @@ check "what is partly at its end and partly at its begin" wraps
 check "each state of a file system recovers" each_state_recovers
 check "four jobs at once" at_once
 check "another size, a rollback, another log" other_ways
+check "a power on that fails changes nothing, linear" failed linear
+check "thin" failed thin
 check "what cannot be" refused
 finish
