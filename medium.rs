@@ -515,12 +515,7 @@ impl Medium {
         bytes: u32,
         wrong_bit: Option<(u64, u32)>,
     ) -> Status {
-        let is_logged = match operation {
-            Operation::Write | Operation::WriteZeroes { .. } => !self.read_only,
-            Operation::Discard => self.discard && !self.read_only,
-            Operation::Flush => true,
-            _ => false,
-        };
+        let is_logged = operation == Operation::Flush || self.is_change(operation);
         let (Some(log), true) = (&self.log, is_logged) else {
             return self.serve_cached(rq, operation, sector, bytes, wrong_bit);
         };
@@ -559,12 +554,7 @@ impl Medium {
         wrong_bit: Option<(u64, u32)>,
     ) -> Status {
         let cache = self.cache.as_ref();
-        let is_change = match operation {
-            Operation::Write | Operation::Discard | Operation::WriteZeroes { .. } => {
-                !self.read_only
-            }
-            _ => false,
-        };
+        let is_change = self.is_change(operation);
         if let (Some(history), true) = (&self.history, is_change) {
             let remembered = self.with_store(sector, bytes, |store, position, len| {
                 history.remember(store, position, len)
@@ -633,6 +623,15 @@ impl Medium {
             old.read(at, segment::first_bytes(part, len))
         });
         made.unwrap_or(false)
+    }
+
+    /// Whether the operation changes data, and is not refused.
+    fn is_change(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::Write | Operation::WriteZeroes { .. } => !self.read_only,
+            Operation::Discard => self.discard && !self.read_only,
+            _ => false,
+        }
     }
 
     /// Whether there is data that can be changed, or read.
