@@ -595,8 +595,8 @@ impl Medium {
     /// Turns a bit of the data over, in the byte at `position`.
     fn flip_bit(&self, position: u64, bit: u32) {
         if let Some(store) = &self.store {
-            let start = position & !511;
             let mut sector = [0; 1 << SECTOR_SHIFT];
+            let start = position >> SECTOR_SHIFT << SECTOR_SHIFT;
             let read = store.read(start, core::iter::once(Segment::of(&mut sector)));
             // CAST: Less than a sector.
             let place = position.wrapping_sub(start) as usize;
@@ -639,8 +639,10 @@ impl Medium {
         self.store.is_some() && !(self.read_only && operation == Operation::Write)
     }
 
-    /// The power is off: what is durable stays, for the next time.
+    /// The power is off: what is durable stays, for the next time. The disk may stay open for a while, and has nothing.
     pub(crate) fn power_off(&mut self) {
+        self.history = None;
+        self.log = None;
         if let (Some(store), Some(cache)) = (&self.store, self.cache.take()) {
             if cache.lose(store, self.power_cut, self.block_bytes).is_err() {
                 pr_err!("no memory for what a snapshot has, too: some of what was not durable is left\n");

@@ -5,9 +5,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::faults::{
-    Fault,
-    FaultOptions, //
+use crate::{
+    faults::{
+        Fault,
+        FaultOptions, //
+    },
+    limits::SECTOR_SHIFT, //
 };
 use core::ops::Range;
 use kernel::sync::atomic::{
@@ -68,7 +71,7 @@ impl SilentFault {
         if within.is_empty() {
             return None;
         }
-        let bytes = (sectors.end.wrapping_sub(sectors.start)) << 9;
+        let bytes = (sectors.end.wrapping_sub(sectors.start)) << SECTOR_SHIFT;
         let dice = self
             .fault
             .strikes_by(u32::try_from(bytes).unwrap_or(u32::MAX))?;
