@@ -144,7 +144,7 @@ campaign() { # campaign FILE-SYSTEM [OPTION...]
     shift
     "$TESTS/../tools/crash-campaign" --fs="$type" --cuts="${CUTS:-$(scaled 2)}" --seed="$seed" --device=dut \
         --json="$RAM/$type.json" "$@" >"$RAM/$type.out" 2>&1 || { cat "$RAM/$type.out"; return 1; }
-    echo "# $(head -n 1 "$RAM/$type.out")" >&3
+    echo "# $(grep -m 1 'power cuts from seed' "$RAM/$type.out")" >&3
 }
 
 # The file system loses what it promised, and that does not take long to find.
@@ -157,7 +157,7 @@ finds_the_lie() {
     grep -q '1 failed' "$RAM/lie"
     grep -q 'again: .*--lie' "$RAM/lie"
     grep -q '1 of [0-9]* power cuts failed' "$RAM/lie.html"
-    echo "# $(head -n 1 "$RAM/lie")" >&3
+    echo "# $(grep -m 1 'power cuts from seed' "$RAM/lie")" >&3
 }
 
 exec 3>&1
