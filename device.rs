@@ -1298,7 +1298,7 @@ impl RamDisk {
     fn freeze(&self) -> Result<Frozen<'_, RamDiskOperations>> {
         self.disk.freeze_within(FREEZE_MSEC).inspect_err(|_| {
             let name = self.disk.name();
-            pr_err!("{name}: not changed: requests are in flight for more than 20 s\n");
+            pr_err!("{name}: not changed: requests are in flight for more than {FREEZE_MSEC} ms\n");
         })
     }
 

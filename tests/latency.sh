@@ -208,7 +208,7 @@ no_change() {
     wait_for 5 is_started
     size=$(cat $CONFIG/dut/size)
     fails_with "timed out" set_to dut rollback "before force"
-    log_has "dut: not changed: requests are in flight for more than 20 s"
+    log_has "dut: not changed: requests are in flight for more than 20000 ms"
     has dut size "$size"
     has dut snapshot before
     has dut read_only 0

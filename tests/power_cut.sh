@@ -139,12 +139,15 @@ lies() {
     cmp -n $((1 << 20)) /dev/zero "$RAM/left"
 }
 
-campaign() { # campaign FILE-SYSTEM [OPTION...]
-    type=$1
-    shift
-    "$TESTS/../tools/crash-campaign" --fs="$type" --cuts="${CUTS:-$(scaled 2)}" --seed="$seed" --device=dut \
-        --json="$RAM/$type.json" "$@" >"$RAM/$type.out" 2>&1 || { cat "$RAM/$type.out"; return 1; }
-    echo "# $(grep -m 1 'power cuts from seed' "$RAM/$type.out")" >&3
+# Its progress is seen at once: a machine that says nothing for long is taken for dead.
+campaign() { # campaign FILE-SYSTEM
+    rm -f "$RAM/failed"
+    {
+        "$TESTS/../tools/crash-campaign" --fs="$1" --cuts="${CUTS:-$(scaled 2)}" --seed="$seed" --device=dut \
+            --json="$RAM/$1.json" >"$RAM/out" || touch "$RAM/failed"
+    } 2>&1 | sed -u 's/^/# /' >&3
+    sed 's/^/# /' "$RAM/out" >&3
+    [ ! -e "$RAM/failed" ]
 }
 
 # The file system loses what it promised, and that does not take long to find.
