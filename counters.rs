@@ -102,7 +102,7 @@ impl Counters {
             }
             Operation::Flush => self.flushes.add(1),
             Operation::Discard => self.discards.add(1),
-            Operation::WriteZeroes { .. } => self.write_zeroes.add(1),
+            Operation::WriteZeroes => self.write_zeroes.add(1),
             _ => (),
         }
     }

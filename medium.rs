@@ -453,9 +453,7 @@ impl Medium {
             // Without a cache each write is where it stays when it ends, so there is nothing to flush, and FUA
             // comes for free.
             Operation::Flush => Status::OK,
-            Operation::Write | Operation::Discard | Operation::WriteZeroes { .. }
-                if self.read_only =>
-            {
+            Operation::Write | Operation::Discard | Operation::WriteZeroes if self.read_only => {
                 Status::IOERR
             }
             Operation::Write => self.with_range(store, sector, bytes, |store, position, _| {
@@ -463,10 +461,7 @@ impl Medium {
             }),
             // What was discarded reads as zeroes.
             Operation::Discard if self.discard => self.with_range(store, sector, bytes, S::zero),
-            Operation::WriteZeroes { keeps_space: true } => {
-                self.with_range(store, sector, bytes, S::write_zeroes)
-            }
-            Operation::WriteZeroes { .. } => self.with_range(store, sector, bytes, S::zero),
+            Operation::WriteZeroes => self.with_range(store, sector, bytes, S::zero),
             _ => Status::NOTSUPP,
         }
     }
@@ -628,7 +623,7 @@ impl Medium {
     /// Whether the operation changes data, and is not refused.
     fn is_change(&self, operation: Operation) -> bool {
         match operation {
-            Operation::Write | Operation::WriteZeroes { .. } => !self.read_only,
+            Operation::Write | Operation::WriteZeroes => !self.read_only,
             Operation::Discard => self.discard && !self.read_only,
             _ => false,
         }

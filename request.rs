@@ -83,10 +83,7 @@ pub(crate) enum Operation {
     /// The range is no longer needed. Has no segments.
     Discard,
     /// The range is to read as zeroes. Has no segments.
-    WriteZeroes {
-        /// Somebody counts on the space of the range: `REQ_NOUNMAP`.
-        keeps_space: bool,
-    },
+    WriteZeroes,
     /// A command of the driver's own that brings data in; see [`InternalRequest`](crate::admin::InternalRequest).
     DriverIn,
     /// A command of the driver's own that sends data out or moves none.
@@ -103,9 +100,7 @@ impl Operation {
             bindings::req_op_REQ_OP_WRITE => Self::Write,
             bindings::req_op_REQ_OP_FLUSH => Self::Flush,
             bindings::req_op_REQ_OP_DISCARD => Self::Discard,
-            bindings::req_op_REQ_OP_WRITE_ZEROES => Self::WriteZeroes {
-                keeps_space: cmd_flags & bindings::REQ_NOUNMAP != 0,
-            },
+            bindings::req_op_REQ_OP_WRITE_ZEROES => Self::WriteZeroes,
             bindings::req_op_REQ_OP_DRV_IN => Self::DriverIn,
             bindings::req_op_REQ_OP_DRV_OUT => Self::DriverOut,
             other => Self::Other(other),

@@ -37,9 +37,6 @@ pub(crate) trait Data {
     /// Makes the `len` bytes from `position` on read as zeroes. A thin store gives their memory back. Errors as
     /// [`ThinStore::zero`].
     fn zero(&self, position: u64, len: usize) -> Result;
-
-    /// As [`Data::zero`], but there is memory for the bytes then. Errors as [`ThinStore::write_zeroes`].
-    fn write_zeroes(&self, position: u64, len: usize) -> Result;
 }
 
 impl Data for RamStore {
@@ -55,10 +52,6 @@ impl Data for RamStore {
 
     #[inline(always)]
     fn zero(&self, position: u64, len: usize) -> Result {
-        self.zero(position, len)
-    }
-
-    fn write_zeroes(&self, position: u64, len: usize) -> Result {
         self.zero(position, len)
     }
 }
@@ -82,13 +75,6 @@ impl Data for Store {
         match self {
             Self::Linear(store) => store.zero(position, len),
             Self::Thin(store) => store.zero(position, len),
-        }
-    }
-
-    fn write_zeroes(&self, position: u64, len: usize) -> Result {
-        match self {
-            Self::Linear(store) => store.zero(position, len),
-            Self::Thin(store) => store.write_zeroes(position, len),
         }
     }
 }

@@ -492,22 +492,6 @@ impl ThinStore {
         self.zero_range(self.within(position, len)?, len)
     }
 
-    /// Makes the `len` bytes from `position` on read as zeroes, and takes memory for them.
-    ///
-    /// # Errors
-    ///
-    /// `EIO` if the store ends before that. `ENOSPC` if memory does; what comes before that is zeroed.
-    pub(crate) fn write_zeroes(&self, position: u64, len: usize) -> Result {
-        self.within(position, len)?;
-        for_each_page(position, len, |page, offset, len| {
-            // SAFETY: There are as many bytes.
-            let fill = |at: *mut u8| unsafe {
-                bindings::memset(at.cast(), 0, len);
-            };
-            self.fill(page.wrapping_mul(PAGE_SIZE).wrapping_add(offset), len, fill)
-        })
-    }
-
     fn zero_range(&self, mut position: usize, len: usize) -> Result {
         let mut left = len;
         while left != 0 {

@@ -185,7 +185,7 @@ impl fmt::Display for WriteLog {
             let operation = match operation {
                 Operation::Write => "write",
                 Operation::Discard => "discard",
-                Operation::WriteZeroes { .. } => "zeroes",
+                Operation::WriteZeroes => "zeroes",
                 _ => "flush",
             };
             let flags = if is_fua { "fua" } else { "-" };
