@@ -107,7 +107,7 @@ watch_output() {
         case $status in
         0) ;;
         1) return 0 ;; # the end
-        *) break ;;    # too long
+        *) [ -n "$line" ] || break ;; # too long; but a line that is not at its end is no silence
         esac
     done
     if [ "$SECONDS" -ge "$deadline" ]; then
