@@ -41,8 +41,8 @@ pub(crate) struct WriteCache {
 }
 
 struct Pages {
-    /// A hash table of the pages that have slots: for each hash the slot that was taken last, or [`NO_SLOT`]. As many as
-    /// there are slots or more, a power of two.
+    /// A hash table of the pages that have slots, each page once: for each hash the slot that was taken last, or
+    /// [`NO_SLOT`]. As many as there are slots or more, a power of two.
     last_of: KVVec<u32>,
     slots: KVVec<Slot>,
     /// The slot that was taken first: the next one to be taken.
@@ -54,7 +54,7 @@ struct Pages {
 #[derive(Clone, Copy)]
 struct Slot {
     page: usize,
-    /// The flushes before it was noted, and one; 0: never.
+    /// The flushes before it was noted, and one; 0: it is in no chain.
     noted: u64,
     /// The one that was taken before it, of those whose pages have the same hash, or [`NO_SLOT`].
     before: u32,
@@ -136,26 +136,34 @@ impl Pages {
         self.last_of.get_mut(mix(page as u64) as usize & mask)
     }
 
-    /// The slot of a page that is not durable.
-    fn slot_of(&mut self, page: usize) -> Option<u32> {
+    /// The slot of a page, which may be durable by now.
+    fn find(&mut self, page: usize) -> Option<u32> {
         let mut number = *self.last_of(page)?;
         loop {
             let slot = self.slot(number)?;
             if slot.page == page {
-                // The page's other ones are older.
-                let is_volatile = slot.noted == self.flushes.wrapping_add(1);
-                return is_volatile.then_some(number);
+                return Some(number);
             }
             number = slot.before;
         }
     }
 
+    /// The slot of a page that is not durable.
+    fn slot_of(&mut self, page: usize) -> Option<u32> {
+        let number = self.find(page)?;
+        let is_volatile = self.slot(number)?.noted == self.flushes.wrapping_add(1);
+        is_volatile.then_some(number)
+    }
+
     /// Gives the page a slot. The page that had it becomes durable.
     fn note(&mut self, page: usize) -> Option<u32> {
+        // Chains would become long where a page is noted again and again.
+        if let Some(older) = self.find(page) {
+            self.forget(older)?;
+        }
         let number = self.oldest;
-        let old = *self.slot(number)?;
-        if old.noted != 0 {
-            self.forget(number, old)?;
+        if self.slot(number)?.noted != 0 {
+            self.forget(number)?;
         }
         let last = self.last_of(page)?;
         let before = core::mem::replace(last, number);
@@ -170,17 +178,20 @@ impl Pages {
     }
 
     /// Takes a slot out of the hash table.
-    fn forget(&mut self, number: u32, slot: Slot) -> Option<()> {
-        let last = self.last_of(slot.page)?;
+    fn forget(&mut self, number: u32) -> Option<()> {
+        let slot = self.slot_mut(number)?;
+        slot.noted = 0;
+        let (page, before) = (slot.page, slot.before);
+        let last = self.last_of(page)?;
         if *last == number {
-            *last = slot.before;
+            *last = before;
             return Some(());
         }
         let mut later = *last;
         loop {
             let link = &mut self.slot_mut(later)?.before;
             if *link == number {
-                *link = slot.before;
+                *link = before;
                 return Some(());
             }
             later = *link;
@@ -189,7 +200,7 @@ impl Pages {
 }
 
 impl WriteCache {
-    /// A cache of `mib` MiB (1 to 2^23). May sleep.
+    /// A cache of `mib` MiB (at least 1). May sleep.
     ///
     /// # Errors
     ///

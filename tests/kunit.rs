@@ -469,7 +469,7 @@ mod thinstore {
     #[test]
     fn no_more_than_its_limit() -> Result {
         let store = ThinStore::new(64, NO_NODE)?;
-        store.set_memory_limit(Some(1));
+        store.usage().set_limit(Some(1));
         let mut bytes = pattern(MIB)?;
         assert!(write(&store, 0, &mut bytes) == Err(ENOSPC));
         assert!(store.usage().kib() == MIB >> 10);
@@ -572,6 +572,22 @@ mod cache {
                 assert!(read(&store, page)? == durable.unwrap_or(*now));
             }
         }
+        Ok(())
+    }
+
+    /// However often a page is noted: if each time lengthened what is to be searched, this would take long.
+    #[test]
+    fn a_page_that_is_written_again_and_again_is_there_once() -> Result {
+        let store = Store::new(StoreKind::Thin, 1 << 20, NO_NODE)?;
+        let cache = WriteCache::new(64, NO_NODE)?;
+        for _ in 0..4 * 64 * SLOTS {
+            cache.before_write(&store, position_of(1), 512)?;
+            cache.flush();
+        }
+        cache.before_write(&store, position_of(1), 512)?;
+        write(&store, 1, 1)?;
+        cache.lose(&store, PowerCut::CLEAN, 512)?;
+        assert!(read(&store, 1)? == 0);
         Ok(())
     }
 
