@@ -532,7 +532,9 @@ impl Medium {
             return begun;
         }
         let status = self.serve_cached(rq, operation, sector, bytes, wrong_bit);
-        let recorded = self.with_store(sector, bytes, |store, _, _| recording.after(store));
+        let recorded = self.with_store(sector, bytes, |store, _, _| {
+            recording.after(store, status == Status::OK)
+        });
         if status != Status::OK {
             return status;
         }

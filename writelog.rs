@@ -38,6 +38,7 @@ use kernel::{
 };
 
 const SECTOR_BYTES: usize = 1 << SECTOR_SHIFT;
+const NOTHING: [u8; SECTOR_BYTES] = [0; SECTOR_BYTES];
 
 /// So many writes are remembered for each MiB that the log has: as many as there is room for of 4 KiB.
 const ENTRIES_PER_MIB: usize = 256;
@@ -274,28 +275,35 @@ impl State {
         number
     }
 
-    /// The write is done.
+    /// The write is done, or it failed: then it counts only if it changed something.
     ///
     /// # Errors
     ///
     /// `EIO` where the disk ends.
-    pub(crate) fn after(&mut self, store: &Store) -> Result {
+    pub(crate) fn after(&mut self, store: &Store, is_done: bool) -> Result {
         if self.at < self.first {
             return Ok(());
         }
         let Entry { write, start, .. } = *self.entry(self.at).ok_or(EIO)?;
         let capacity = self.capacity();
-        let mut checksum = !0;
+        let (mut checksum, mut counts) = (!0, is_done);
         for_each_sector(&write, |position, offset| {
             let at = start.wrapping_add(offset) % capacity;
-            let (mut new, mut change) = ([0; SECTOR_BYTES], [0; SECTOR_BYTES]);
+            let (mut new, mut change) = (NOTHING, NOTHING);
             store.read(position, iter::once(Segment::of(&mut new)))?;
             self.changes
                 .read(at, iter::once(Segment::of(&mut change)))?;
             checksum = ramstore::crc32c(checksum, &new);
             exclusive_or(&mut change, &new);
+            counts |= change != NOTHING;
             self.changes.write(at, iter::once(Segment::of(&mut change)))
         })?;
+        if !counts {
+            self.next = self.at;
+            self.at = self.at.wrapping_sub(1);
+            self.end = start;
+            return Ok(());
+        }
         let place = self.place_of(self.at);
         self.entries.get_mut(place).ok_or(EIO)?.checksum = !checksum;
         Ok(())
@@ -320,10 +328,14 @@ impl State {
         let capacity = self.capacity();
         for_each_sector(&write, |position, offset| {
             let at = start.wrapping_add(offset) % capacity;
-            let (mut data, mut change) = ([0; SECTOR_BYTES], [0; SECTOR_BYTES]);
-            store.read(position, iter::once(Segment::of(&mut data)))?;
+            let (mut data, mut change) = (NOTHING, NOTHING);
             self.changes
                 .read(at, iter::once(Segment::of(&mut change)))?;
+            if change == NOTHING {
+                // Writing may take memory that the store has not.
+                return Ok(());
+            }
+            store.read(position, iter::once(Segment::of(&mut data)))?;
             exclusive_or(&mut data, &change);
             store.write(position, iter::once(Segment::of(&mut data)))
         })

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # The write log has each write, and cut_at puts the disk into the state after any of them, back and forth.
-plan 12
+plan 13
 
-expect_log 'I/O error|EXT4-fs|JBD2|lost async page write|Aborting journal'
+expect_log 'critical space allocation error|I/O error|EXT4-fs|JBD2|lost async page write|Aborting journal'
 pick_seed
 RAM=$(mount_dir ram)
 mount -t tmpfs tmpfs "$RAM"
@@ -257,6 +257,21 @@ failed() {
     is_state 20
 }
 
+# A write that waits for memory is tried again and again, and is one write; one that gets none is none.
+waits_for_memory() {
+    logged store thin memory_limit 2 memory_wait_msec 1000
+    dd if=/dev/urandom of=/dev/dut bs=64k count=24 oflag=direct status=none
+    states_are "24 0 24"
+    fails_with "No space left on device" dd if=/dev/urandom of=/dev/dut bs=1M seek=8 count=1 oflag=direct
+    [ "$(counter requeues "" dut)" -gt 3 ]
+    # What there was memory for is written.
+    states_are "25 0 25"
+    fails_with "No space left on device" dd if=/dev/urandom of=/dev/dut bs=64k seek=200 count=1 oflag=direct
+    states_are "25 0 25"
+    at 24
+    cmp -n $((1 << 20)) -i $((8 << 20)):0 /dev/dut /dev/zero
+}
+
 refused() {
     logged
     for number in x -1 1x ''; do
@@ -292,5 +307,6 @@ check "four jobs at once" at_once
 check "another size, a rollback, another log" other_ways
 check "a power on that fails changes nothing, linear" failed linear
 check "thin" failed thin
+check "a write that waits for memory is one" waits_for_memory
 check "what cannot be" refused
 finish
