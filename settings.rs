@@ -174,7 +174,8 @@ pub(crate) const OTHER_ATTRIBUTES: &[&CStr] = &[
 const MAX_DEPTH: i64 = TagSetOptions::MAX_QUEUE_DEPTH as i64;
 const PAGE_SIZE: i64 = kernel::page::PAGE_SIZE as i64;
 const MAX_COUNT: i64 = i32::MAX as i64;
-const MAX_CACHE_MIB: i64 = 1 << 20;
+/// Of memory that wants a table beside it, which the kernel gives up to 2 GiB.
+const MAX_CACHE_MIB: i64 = 1 << 17;
 const MAX_LANES: i64 = 1024;
 
 settings! {

@@ -32,7 +32,7 @@ home_node;-1;0 -1;-2 1023 1024 4294967295;-1 (any), or a node that has memory;
 memory_backed;1;0 1;2 x;$SWITCH;
 discard;1;0 1;2 x;$SWITCH;
 write_zeroes;1;0 1;2 x;$SWITCH;
-cache_size;0;4 1 0;-1 1048577;0 to 1048576;
+cache_size;0;4 1 0;-1 131073;0 to 131072;
 write_cache;0;1 0;2 x;$SWITCH;
 fua;1;0 1;2 x;$SWITCH;
 rotational;0;1 0;2 x;$SWITCH;
@@ -58,13 +58,13 @@ lie_about_flush;0;1 0;2 x;$SWITCH;live
 store;linear;thin linear;thick Thin 1;linear or thin;
 memory_wait_msec;0;1000 0;-1 2147483648;$COUNT;
 memory_limit;0;64 0;-1 2147483648;$COUNT;
-write_log;0;4 1 0;-1 1048577;0 to 1048576;
+write_log;0;4 1 0;-1 131073;0 to 131072;
 drop_write;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
 misdirect_write;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
 flip_write;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
 flip_read;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
 stale_read;0,0,0,0;1,0,0,0 10,0,4096,3 0,0,0,0;1 1,2,3 1,101,0,0 1,0,0,-2 8-9;$SILENT;live
-history_size;0;4 1 0;-1 1048577;0 to 1048576;
+history_size;0;4 1 0;-1 131073;0 to 131072;
 read_latency;default;fixed_5 uniform_1_2_percent_3_4 default;fixed uniform_2_1 fixed_1_every_0_1;$SHAPE;
 write_latency;default;fixed_5 uniform_1_2_percent_3_4 default;fixed uniform_2_1 fixed_1_every_0_1;$SHAPE;
 flush_latency;default;fixed_5 uniform_1_2_percent_3_4 default;fixed uniform_2_1 fixed_1_every_0_1;$SHAPE;
