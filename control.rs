@@ -129,7 +129,7 @@ fn hw_queues(disk: &RamDisk) -> HwQueues {
 }
 
 fn change_hw_queues(disk: &RamDisk, change: impl FnOnce(HwQueues) -> HwQueues) -> Result {
-    disk.disk().tagset().change_hw_queues(change)
+    disk.change_hw_queues(change)
 }
 
 /// The number that a user wrote.

@@ -114,6 +114,9 @@ const FREEZE_MSEC: u32 = 20_000;
 /// How long after its timeout a forgotten request is answered after all, in nanoseconds.
 const LATE_ANSWER_NSEC: u64 = 1_000_000;
 
+/// How often a device that hangs looks whether it still does, in nanoseconds.
+const HANG_LOOK_NSEC: u64 = 10_000_000;
+
 /// After what time a request that there was no memory for is tried again.
 const MEMORY_RETRY_MSEC: u32 = 10;
 
@@ -930,8 +933,7 @@ impl Operations for RamDiskOperations {
 
     fn timer(device: &Device, hw: &HwQueue<Self>) {
         if device.is_hung.load(Relaxed) != 0 {
-            // Whoever ends that starts the timer.
-            return;
+            return hw.start_timer(HANG_LOOK_NSEC);
         }
         if let Some(table) = &hw.table {
             // Who posts from here on starts the timer, and what was posted before is seen.
@@ -1014,20 +1016,10 @@ impl NewRamDisk {
     ///
     /// # Errors
     ///
-    /// What [`NewDisk::add`] and [`RamDisk::freeze`] return.
-    pub(crate) fn add(mut self) -> Result<RamDisk> {
-        let added = RamDisk {
-            disk: self.disk.add()?,
-        };
-        // From here on there is no way back for what the disk has no place for.
-        let mut frozen = added.freeze()?;
-        let unused = frozen.steady().settle(&mut self.surplus)?;
-        drop(frozen);
-        drop(unused);
-        if self.hang {
-            added.set_hang(true);
-        }
-        Ok(added)
+    /// What [`NewDisk::add`] returns.
+    pub(crate) fn add(self) -> Result<(RamDisk, Settlement)> {
+        let disk = self.disk.add()?;
+        Ok((RamDisk { disk }, self.settlement))
     }
 }
 
@@ -1262,9 +1254,22 @@ impl RamDisk {
     /// Begins or ends a time in which nothing is completed by timer or poller.
     pub(crate) fn set_hang(&self, yes: bool) {
         self.disk.data().is_hung.store(yes.into(), Relaxed);
-        if !yes {
-            self.disk.for_each_hw_queue(|hw| hw.start_timer(0));
+    }
+
+    /// Changes the number of hardware queues of the disk, and of all that share its tag set.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT`, with a line in the log, while the device hangs, or as [`RamDisk::freeze`]: the change itself waits for
+    /// as long as it takes. Those of [`TagSet::change_hw_queues`].
+    pub(crate) fn change_hw_queues(&self, choose: impl FnOnce(HwQueues) -> HwQueues) -> Result {
+        if self.disk.data().is_hung.load(Relaxed) != 0 {
+            let name = self.disk.name();
+            pr_err!("{name}: not changed: it hangs\n");
+            return Err(ETIMEDOUT);
         }
+        drop(self.freeze()?);
+        self.disk.tagset().change_hw_queues(choose)
     }
 
     /// To be called after bad blocks were added or cleared.

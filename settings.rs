@@ -594,31 +594,29 @@ impl Settings {
     fn change_hw_queues(&self, disk: &RamDisk, key: Key) -> Result {
         let setting = SETTINGS.get(key as usize).ok_or(ENOENT)?;
         let wanted = u32::try_from(self.number(key))?;
-        disk.disk()
-            .tagset()
-            .change_hw_queues(|mut queues| {
-                match key {
-                    Key::read_queues => queues.read = wanted,
-                    Key::poll_queues => queues.poll = wanted,
-                    _ => queues.default = wanted,
-                }
-                queues
-            })
-            .inspect_err(|error| {
-                let most = tagset::max_hw_queues();
-                if *error == EINVAL {
-                    let (least, limit) = match key {
-                        Key::submit_queues => (1, ""),
-                        _ => (0, ", if there was one when the power came on"),
-                    };
-                    log_refused(
-                        Some(disk.disk().name()),
-                        setting.name(),
-                        &wanted,
-                        fmt!("{least} to {most}{limit}"),
-                    );
-                }
-            })
+        disk.change_hw_queues(|mut queues| {
+            match key {
+                Key::read_queues => queues.read = wanted,
+                Key::poll_queues => queues.poll = wanted,
+                _ => queues.default = wanted,
+            }
+            queues
+        })
+        .inspect_err(|error| {
+            let most = tagset::max_hw_queues();
+            if *error == EINVAL {
+                let (least, limit) = match key {
+                    Key::submit_queues => (1, ""),
+                    _ => (0, ", if there was one when the power came on"),
+                };
+                log_refused(
+                    Some(disk.disk().name()),
+                    setting.name(),
+                    &wanted,
+                    fmt!("{least} to {most}{limit}"),
+                );
+            }
+        })
     }
 
     /// What the tag set shall be.
