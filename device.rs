@@ -34,6 +34,7 @@ use crate::{
     medium::{
         Kept,
         Medium,
+        Settlement,
         SizeChange, //
     },
     queue::{
@@ -42,10 +43,7 @@ use crate::{
         HwQueueKind,
         Operations, //
     },
-    ramstore::{
-        self,
-        RamStore, //
-    },
+    ramstore,
     request::{
         Busy,
         CommandId,
@@ -966,17 +964,14 @@ impl Operations for RamDiskOperations {
 #[vtable]
 impl DiskOperations for RamDiskOperations {
     fn removed(_device: &Device, medium: &mut Medium) {
-        medium.power_off();
+        medium.removed();
     }
 }
 
 /// A RAM disk with all its memory and queues, which nobody knows yet.
 pub(crate) struct NewRamDisk {
     disk: NewDisk<RamDiskOperations>,
-    /// Takes what was kept and the disk has no place for.
-    surplus: RamStore,
-    /// See [`RamDisk::set_hang`].
-    hang: bool,
+    settlement: Settlement,
 }
 
 impl NewRamDisk {
@@ -1003,16 +998,15 @@ impl NewRamDisk {
             removable: config.removable,
             writeback_throttling: false,
         };
-        let surplus = RamStore::with_room(medium.surplus_mib()?)?;
+        let settlement = medium.settlement()?;
         let device = Device::new(config, tagset.hw_queues(), kept)?;
         Ok(Self {
             disk: NewDisk::new(options, tagset, device, medium)?,
-            surplus,
-            hang: config.hang,
+            settlement,
         })
     }
 
-    /// Makes the RAM disk known to the system.
+    /// Makes the RAM disk known to the system. What is kept changes with [`RamDisk::settle`].
     ///
     /// # Errors
     ///
@@ -1039,6 +1033,20 @@ impl RamDisk {
     /// The disk below.
     pub(crate) fn disk(&self) -> &GenDisk<RamDiskOperations> {
         &self.disk
+    }
+
+    /// Nothing else can fail: from here on there is no way back for what the disk has no place for.
+    ///
+    /// # Errors
+    ///
+    /// What [`RamDisk::freeze`] and [`Medium::give_up_surplus`] return; then it is to be dropped, and all is as it was.
+    pub(crate) fn settle(&self, mut settlement: Settlement) -> Result {
+        if settlement.has_surplus {
+            let mut frozen = self.freeze()?;
+            frozen.steady().give_up_surplus(&mut settlement)?;
+        }
+        settlement.publish();
+        Ok(())
     }
 
     /// The size in MiB.

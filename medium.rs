@@ -181,6 +181,9 @@ pub(crate) struct Medium {
     is_borrowed: bool,
     /// What was kept and is not needed: but only when all has been made it can go.
     unused: Option<Store>,
+    /// As large was what was kept, in MiB, if it grew; and room for what it grew by. It shrinks again unless all is made.
+    grown_from: Option<(usize, RamStore)>,
+    memory_limit_mib: Option<usize>,
     /// `None` if nobody wants to know what is written.
     log: Option<Arc<WriteLog>>,
     /// `None` if what is written is durable at once.
@@ -224,6 +227,32 @@ impl SizeChange {
     }
 }
 
+/// What is kept changes when a disk is made: not before that, as everything up to there can fail. Dropping it gives back what
+/// the disk has no place for.
+pub(crate) struct Settlement {
+    kept: Arc<Kept>,
+    /// Whether [`Medium::give_up_surplus`] has something to do.
+    pub(crate) has_surplus: bool,
+    /// Takes what is too much.
+    surplus: RamStore,
+    /// Takes what is not needed at all.
+    unused: Option<Store>,
+    usage: Option<Usage>,
+    memory_limit_mib: Option<usize>,
+    log: Option<Arc<WriteLog>>,
+}
+
+impl Settlement {
+    /// Says what is in force now.
+    pub(crate) fn publish(&mut self) {
+        if let Some(usage) = &self.usage {
+            usage.set_limit(self.memory_limit_mib);
+        }
+        core::mem::swap(&mut *self.kept.usage.lock(), &mut self.usage);
+        core::mem::swap(&mut *self.kept.log.lock(), &mut self.log);
+    }
+}
+
 fn make_cache(mib: u32, node: i32) -> Result<Option<Pin<KBox<WriteCache>>>> {
     match usize::try_from(mib)? {
         0 => Ok(None),
@@ -245,13 +274,15 @@ impl Medium {
             store: None,
             is_borrowed: borrowed.is_some(),
             unused: None,
+            grown_from: None,
+            memory_limit_mib: config.memory_limit_mib,
             log: None,
             cache: None,
             history: None,
             power_cut: PowerCut::CLEAN,
             kept: kept.clone(),
         };
-        // From here on whatever fails puts the store back.
+        // From here on whatever fails puts the store back, as it was.
         medium.store = kept.store.lock().take();
         if borrowed.is_some() {
             medium.unused = core::mem::replace(&mut medium.store, borrowed);
@@ -277,46 +308,64 @@ impl Medium {
         };
         match &mut medium.store {
             Some(store) if store.kind() == kind => match mib.checked_sub(store.mib()) {
-                // One that is too large stays so for now: see `settle`.
+                // One that is too large stays so for now: see `give_up_surplus`.
                 None | Some(0) => (),
-                Some(more) => store.grow(&mut Store::prepare_growth(kind, more, mib, node)?)?,
+                Some(more) => {
+                    let room = RamStore::with_room(more)?;
+                    let mut growth = Store::prepare_growth(kind, more, mib, node)?;
+                    medium.grown_from = Some((store.mib(), room));
+                    store.grow(&mut growth)?;
+                }
             },
             _ => {
                 let store = Store::new(kind, mib, node)?;
                 medium.unused = medium.store.replace(store);
             }
         }
-        if let Some(store) = &medium.store {
-            store.set_memory_limit(config.memory_limit_mib);
-        }
         Ok(medium)
     }
 
-    /// How much of the memory that was kept the disk has no place for. A thin store has none before something is
-    /// written.
-    pub(crate) fn surplus_mib(&self) -> Result<usize> {
-        match &self.store {
-            Some(Store::Linear(store)) => Ok(store.mib().saturating_sub(self.mib()?)),
-            _ => Ok(0),
-        }
-    }
-
-    /// The disk is made, and what was kept from before changes: moves its surplus to `cut`, which has room for it, and gives
-    /// what is not needed at all. Either can go at any time.
+    /// What is to be done when the disk is made.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if `cut` has not the room; then nothing has changed.
-    pub(crate) fn settle(&mut self, cut: &mut RamStore) -> Result<Option<Store>> {
+    /// `ENOMEM`.
+    pub(crate) fn settlement(&self) -> Result<Settlement> {
+        let surplus_mib = match &self.store {
+            Some(store) => store.mib().saturating_sub(self.mib()?),
+            None => 0,
+        };
+        let usage = match &self.store {
+            Some(store) if !self.is_borrowed => store.usage(),
+            _ => self.kept.usage.lock().clone(),
+        };
+        Ok(Settlement {
+            kept: self.kept.clone(),
+            has_surplus: surplus_mib != 0 || self.unused.is_some() || self.grown_from.is_some(),
+            surplus: match &self.store {
+                Some(Store::Linear(_)) => RamStore::with_room(surplus_mib)?,
+                _ => RamStore::with_room(0)?,
+            },
+            unused: None,
+            usage,
+            memory_limit_mib: self.memory_limit_mib,
+            log: self.log.clone(),
+        })
+    }
+
+    /// The disk is made: gives what it has no place for.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the settlement is not for such a store, `ENOSPC` as [`Store::shrink`]; then nothing has changed.
+    pub(crate) fn give_up_surplus(&mut self, settlement: &mut Settlement) -> Result {
         let mib = self.mib()?;
         if let Some(store) = &mut self.store {
-            store.shrink(mib, cut)?;
+            store.shrink(mib, &mut settlement.surplus)?;
         }
-        if let (Some(store), false) = (&self.store, self.is_borrowed) {
-            *self.kept.usage.lock() = store.usage();
-        }
-        *self.kept.log.lock() = self.log.clone();
-        Ok(self.unused.take())
+        self.grown_from = None;
+        settlement.unused = self.unused.take();
+        Ok(())
     }
 
     fn mib(&self) -> Result<usize> {
@@ -346,6 +395,12 @@ impl Medium {
         let mib = self.mib()?;
         match &mut self.store {
             Some(store) if store.kind() == new.kind() && new.mib() == mib => {
+                // It can have other copies than this one.
+                let usage = new.usage();
+                if let Some(usage) = &usage {
+                    usage.set_limit(self.memory_limit_mib);
+                }
+                *self.kept.usage.lock() = usage;
                 let old = core::mem::replace(store, new);
                 self.forget_the_past();
                 Ok(old)
@@ -636,8 +691,22 @@ impl Medium {
         self.store.is_some() && !(self.read_only && operation == Operation::Write)
     }
 
+    /// The disk is gone: as [`Medium::power_off`]. If something failed before it was settled, there can have been writes that
+    /// the log did not see which is kept.
+    pub(crate) fn removed(&mut self) {
+        let kept_log = self.kept.log();
+        let is_kept = match (&kept_log, &self.log) {
+            (Some(kept), Some(log)) => Arc::ptr_eq(kept, log),
+            _ => false,
+        };
+        if let (Some(log), None, false) = (kept_log, &self.unused, is_kept || self.is_borrowed) {
+            log.clear();
+        }
+        self.power_off();
+    }
+
     /// The power is off: what is durable stays, for the next time. The disk may stay open for a while, and has nothing.
-    pub(crate) fn power_off(&mut self) {
+    fn power_off(&mut self) {
         self.history = None;
         self.log = None;
         if let (Some(store), Some(cache)) = (&self.store, self.cache.take()) {
@@ -645,8 +714,12 @@ impl Medium {
                 pr_err!("no memory for what a snapshot has, too: some of what was not durable is left\n");
             }
         }
-        let store = self.store.take().filter(|_| !self.is_borrowed);
-        // If there still is what was not needed, the disk was never added.
+        let mut store = self.store.take().filter(|_| !self.is_borrowed);
+        if let (Some(store), Some((mib, mut room))) = (&mut store, self.grown_from.take()) {
+            // There is room, and nothing that a snapshot has, too: so this does not fail.
+            let _ = store.shrink(mib, &mut room);
+        }
+        // If there still is what was not needed, the disk was never settled.
         if let Some(store) = self.unused.take().or(store) {
             *self.kept.usage.lock() = store.usage();
             *self.kept.store.lock() = Some(store);

@@ -36,6 +36,8 @@ pub(crate) struct Prepared {
     name: CString,
     index: Index,
     disk: NewRamDisk,
+    /// See [`RamDisk::set_hang`].
+    hang: bool,
     shared: Option<SharedTagSet>,
 }
 
@@ -75,20 +77,16 @@ impl Prepared {
                 Some(shared) => shared.tagset(),
                 None => make_tag_set()?,
             };
-            let disk = NewRamDisk::new(
-                &name,
-                &settings.config(&name)?,
-                tagset,
-                kept.clone(),
-                borrowed,
-            )?;
-            Ok((disk, shared))
+            let config = settings.config(&name)?;
+            let disk = NewRamDisk::new(&name, &config, tagset, kept.clone(), borrowed)?;
+            Ok((disk, config.hang, shared))
         };
         match make() {
-            Ok((disk, shared)) => Ok(Self {
+            Ok((disk, hang, shared)) => Ok(Self {
                 name,
                 index,
                 disk,
+                hang,
                 shared,
             }),
             Err(error) => Err(log_not_made(&name, error)),
@@ -99,12 +97,16 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// What [`NewRamDisk::add`] returns, with a line in the log.
+    /// What [`NewRamDisk::add`] and [`RamDisk::settle`] return, with a line in the log.
     pub(crate) fn add(self) -> Result<Powered> {
         let name = &*self.name;
         let add = || {
-            let disk = control::show(self.disk.add()?, name, &registry::debugfs()?)?;
-            Ok((Listed::new(name, disk.clone())?, disk))
+            let (disk, settlement) = self.disk.add()?;
+            let disk = control::show(disk, name, &registry::debugfs()?)?;
+            let listed = Listed::new(name, disk.clone())?;
+            disk.settle(settlement)?;
+            disk.set_hang(self.hang);
+            Ok((listed, disk))
         };
         let (listed, disk) = add().map_err(|error| log_not_made(name, error))?;
         let tagset = disk.disk().tagset();

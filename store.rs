@@ -154,14 +154,6 @@ impl Store {
         }
     }
 
-    /// Limits the memory of a thin store, see [`ThinStore::set_memory_limit`].
-    pub(crate) fn set_memory_limit(&self, mib: Option<usize>) {
-        match self {
-            Self::Linear(_) => (),
-            Self::Thin(store) => store.set_memory_limit(mib),
-        }
-    }
-
     /// How much memory it has, if that is not the same all the time.
     pub(crate) fn usage(&self) -> Option<thinstore::Usage> {
         match self {

@@ -297,13 +297,24 @@ pub(crate) struct Growth {
     mib: usize,
 }
 
-/// How much memory a store has with all its copies, at any time.
+/// How much memory a store has with all its copies, at any time, and may have.
+#[derive(Clone)]
 pub(crate) struct Usage(Arc<Family>);
 
 impl Usage {
     /// Of data and tables together, in KiB.
     pub(crate) fn kib(&self) -> usize {
         self.0.pages.load(Relaxed) * (PAGE_SIZE >> 10)
+    }
+
+    /// Limits it to so many MiB; `None`: to what there is, if the store has no copies, which may have another limit. What is
+    /// there stays.
+    pub(crate) fn set_limit(&self, mib: Option<usize>) {
+        if mib.is_none() && self.0.stores.load(Relaxed) != 1 {
+            return;
+        }
+        let max_pages = mib.map_or(usize::MAX, |mib| mib << (20 - bindings::PAGE_SHIFT));
+        self.0.max_pages.store(max_pages, Relaxed);
     }
 }
 
@@ -415,16 +426,6 @@ impl ThinStore {
     /// The size in MiB.
     pub(crate) fn mib(&self) -> usize {
         self.mib
-    }
-
-    /// Limits its memory, and that of its copies with it, to so many MiB; `None`: to what there is, if it has no copies,
-    /// which may have another limit. What is there stays.
-    pub(crate) fn set_memory_limit(&self, mib: Option<usize>) {
-        if mib.is_none() && self.family.stores.load(Relaxed) != 1 {
-            return;
-        }
-        let max_pages = mib.map_or(usize::MAX, |mib| mib << (20 - bindings::PAGE_SHIFT));
-        self.family.max_pages.store(max_pages, Relaxed);
     }
 
     /// How much memory it has, with all its copies.

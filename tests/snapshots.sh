@@ -3,9 +3,9 @@
 . "$(dirname "$0")/lib.sh"
 # A snapshot has what the disk had, for nothing but what is changed later; a rollback brings it back, and clone_of makes
 # another device of it.
-plan 13
+plan 14
 
-expect_log 'I/O error|EXT4-fs|JBD2|lost async page write|Aborting journal'
+expect_log 'critical space allocation error|I/O error|EXT4-fs|JBD2|lost async page write|Aborting journal'
 pick_seed
 
 # thin NAME MIB [ATTRIBUTE VALUE]...
@@ -240,7 +240,9 @@ clones() {
     set_to writable size 5
     set_to writable clone_of dut/golden
     set_to writable init_hctx_fault_inject 1,100,0,-1
+    set_to writable memory_limit 1
     fails_with "Cannot allocate memory" set_to writable power 1
+    set_to writable memory_limit 0
     has writable size 5
     has writable store linear
     has writable memory_kib 0
@@ -274,6 +276,24 @@ off() {
     has dut size 64
     power dut 1
     has_noise dut 2
+}
+
+# The store of a snapshot may be of another family by then.
+after_another_store() {
+    thin dut 64
+    fill dut 1 4
+    set_to dut snapshot one
+    for backed in 0 1; do
+        power dut 0
+        set_to dut memory_backed $backed
+        set_to dut memory_limit 6
+        power dut 1
+    done
+    [ "$(kib dut)" -lt 16 ]
+    set_to dut rollback one
+    has_noise dut 1 4
+    [ "$(kib dut)" -ge 4096 ]
+    fails_with "No space left on device" dd if=/dev/urandom of=/dev/dut bs=1M seek=16 count=8 oflag=direct
 }
 
 with_cache() {
@@ -348,6 +368,7 @@ check "a snapshot costs little beside a copy" quick
 [ ! -e "$WORK/times" ] || ktap_print_msg "$(cat "$WORK/times")"
 check "other devices made of one, writable and not" clones
 check "with the power off, and over it" off
+check "after the device had another store" after_another_store
 check "with a volatile cache" with_cache
 check "what cannot be" refused
 check "all memory comes back" comes_back

@@ -241,7 +241,7 @@ failed() {
     power dut 0
     memory_kib=$(cat $CONFIG/dut/memory_kib)
     set_to dut init_hctx_fault_inject 1,100,0,-1
-    for change in "write_log 5" "write_log 0" "store thin" "store linear" "memory_backed 0"; do
+    for change in "write_log 5" "write_log 0" "store thin" "store linear" "memory_backed 0" "size 32" "size 8"; do
         # shellcheck disable=SC2086 # two words
         set_to dut ${change% *} "${change#* }"
         fails_with "Cannot allocate memory" set_to dut power 1
@@ -249,6 +249,7 @@ failed() {
         states_are "40 0 40"
         has dut memory_kib "$memory_kib"
         set_to dut memory_backed 1
+        set_to dut size 16
     done
     set_to dut store "$1"
     set_to dut write_log 4
