@@ -1070,7 +1070,8 @@ impl RamDisk {
     /// `EBUSY` for a smaller size while somebody has the disk open, unless it `is_forced`; `ERANGE` for a size that no
     /// disk can have, `ENOMEM` for more than there is memory, `EBUSY` for another size while another disk shares the
     /// store, all with a line in the log. `EBUSY` if another task changes the size meanwhile, `ENOMEM`, `EINTR` if this
-    /// task is to end, `ENODEV` after the device was pulled out; those of [`RamDisk::freeze`].
+    /// task is to end, `ENODEV` after the device was pulled out; `ENOSPC` as [`Store::shrink`]; those of
+    /// [`RamDisk::freeze`].
     pub(crate) fn resize(&self, size_mib: u64, is_forced: bool) -> Result {
         let device = self.disk.data();
         if device.is_gone() {
