@@ -311,7 +311,7 @@ check "the shortest max_sectors is a page" accepts size=1 "max_sectors=$((PAGE_S
         "read_queues poll_queues mbps memory_wait_msec memory_limit" "$COUNT_RANGE" =-1 =2147483648 $NO_NUMBERS
     check "bad max_sectors" refuses max_sectors "$SECTORS_RANGE" =-1 =2147483648 $NO_NUMBERS
     check "bad sizes of cache, log and history" refuses_each \
-        "cache_size write_log history_size" "0 to 1048576" =-1 =1048577 $NO_NUMBERS
+        "cache_size write_log history_size" "0 to 131072" =-1 =131073 $NO_NUMBERS
     check "bad lanes" refuses lanes "0 to 1024" =-1 =1025 $NO_NUMBERS
     check "bad store" refuses store "linear or thin" = =0 =thick =Thin =linear,thin
     check "bad irqmode" refuses irqmode "0 to 2" =-1 =3 =4294967296 $NO_NUMBERS
