@@ -185,7 +185,7 @@ for start in range(0, 128 << 20, 32 << 20):
     os.pwrite(disk, data, start)
 END
     blkdiscard /dev/dut
-    takes 0 13
+    takes 0 257 # a table for each GiB
     write 4 0
     is_noise 4 0
 }
