@@ -9,6 +9,7 @@ WHAT and UNDO are one of
     insmod FILE PARAMETERS  rmmod NAME
     mkdir DIRECTORY         rmdir DIRECTORY
     open DEVICE             and look for partitions, and read its first block past the page cache
+    fill DEVICE             write its first blocks past the page cache      discard DEVICE
 
 The first allocation of WHAT fails, then, in the next attempt, the second one, and so on until none is left to
 fail (Documentation/fault-injection, fail-nth). Each attempt has to succeed, or to fail with ENOMEM. After a
@@ -24,6 +25,7 @@ import fcntl
 import mmap
 import os
 import random
+import struct
 import sys
 import time
 
@@ -64,6 +66,12 @@ def operation(words):
             os.preadv(fd, [block], 0)
 
         return lambda: with_open(arguments[0], os.O_RDONLY | os.O_DIRECT, look)
+    if what == "fill":
+        blocks = mmap.mmap(-1, 3 * 4096)
+        return lambda: with_open(arguments[0], os.O_WRONLY | os.O_DIRECT, lambda fd: os.pwritev(fd, [blocks], 0))
+    if what == "discard":
+        everything = struct.pack("QQ", 0, 1 << 20)
+        return lambda: with_open(arguments[0], os.O_WRONLY, lambda fd: fcntl.ioctl(fd, 0x1277, everything))  # BLKDISCARD
     raise SystemExit(f"no operation {what}")
 
 
