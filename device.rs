@@ -1269,13 +1269,13 @@ impl RamDisk {
     ///
     /// # Errors
     ///
-    /// `ETIMEDOUT`, with a line in the log, while the device hangs, or as [`RamDisk::freeze`]: the change itself waits for
-    /// as long as it takes. Those of [`TagSet::change_hw_queues`].
+    /// `EBUSY`, with a line in the log, while the device hangs, and those of [`RamDisk::freeze`]: the change itself waits
+    /// for as long as it takes. Those of [`TagSet::change_hw_queues`].
     pub(crate) fn change_hw_queues(&self, choose: impl FnOnce(HwQueues) -> HwQueues) -> Result {
         if self.disk.data().is_hung.load(Relaxed) != 0 {
             let name = self.disk.name();
             pr_err!("{name}: not changed: it hangs\n");
-            return Err(ETIMEDOUT);
+            return Err(EBUSY);
         }
         drop(self.freeze()?);
         self.disk.tagset().change_hw_queues(choose)

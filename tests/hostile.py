@@ -80,7 +80,7 @@ def read(path):
 
 # EFAULT is a fault that was asked for, ENODEV a power cut without power; ENOENT and ENXIO are of snapshots and logs that are
 # not there.
-REFUSALS = {"EINVAL", "ERANGE", "EBUSY", "ENOMEM", "EPERM", "ENOSPC", "EEXIST", "EFAULT", "E2BIG", "ENODEV"}
+REFUSALS = {"EINVAL", "ERANGE", "EBUSY", "ENOMEM", "EPERM", "ENOSPC", "EEXIST", "EFAULT", "E2BIG", "ENODEV", "ETIMEDOUT"}
 REFUSALS |= {"ENOENT", "ENXIO"}
 
 

@@ -208,7 +208,7 @@ no_change() {
     wait_for 5 is_started
     size=$(cat $CONFIG/dut/size)
     fails_with "timed out" set_to dut rollback "before force"
-    fails_with "timed out" set_to dut submit_queues 2
+    fails_with "Device or resource busy" set_to dut submit_queues 2
     log_has "dut: not changed: it hangs"
     log_has "dut: not changed: requests are in flight for more than 20000 ms"
     has dut size "$size"
