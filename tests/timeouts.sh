@@ -93,7 +93,7 @@ retried() {
 
 # Every request has one end: fio's, and the counters say the same. 110 is ETIMEDOUT.
 under_load() {
-    start 300 timeout_inject=1,1,0,-1 irqmode=2 submit_queues=2
+    start 300 "timeout_inject=1,1,$SPACE,-1" irqmode=2 submit_queues=2
     before=$(($(counter reads) + $(counter writes)))
     fio --name=load --filename=/dev/rblk0 --direct=1 --ioengine=libaio --iodepth=32 --numjobs=2 \
         --offset_increment=16m --size=16m --rw=randrw --bs=4k --randseed="$seed" --norandommap \
