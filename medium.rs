@@ -122,6 +122,14 @@ impl Kept {
         drop(old);
     }
 
+    /// From now on this is how much memory the device has, and may have. Gives what it was.
+    fn account(&self, usage: Option<Usage>, limit_mib: Option<usize>) -> Option<Usage> {
+        if let Some(usage) = &usage {
+            usage.set_limit(limit_mib);
+        }
+        core::mem::replace(&mut *self.usage.lock(), usage)
+    }
+
     /// The log of what was written.
     pub(crate) fn log(&self) -> Option<Arc<WriteLog>> {
         self.log.lock().clone()
@@ -245,10 +253,7 @@ pub(crate) struct Settlement {
 impl Settlement {
     /// Says what is in force now.
     pub(crate) fn publish(&mut self) {
-        if let Some(usage) = &self.usage {
-            usage.set_limit(self.memory_limit_mib);
-        }
-        core::mem::swap(&mut *self.kept.usage.lock(), &mut self.usage);
+        self.usage = self.kept.account(self.usage.take(), self.memory_limit_mib);
         core::mem::swap(&mut *self.kept.log.lock(), &mut self.log);
     }
 }
@@ -396,11 +401,7 @@ impl Medium {
         match &mut self.store {
             Some(store) if store.kind() == new.kind() && new.mib() == mib => {
                 // It can have other copies than this one.
-                let usage = new.usage();
-                if let Some(usage) = &usage {
-                    usage.set_limit(self.memory_limit_mib);
-                }
-                *self.kept.usage.lock() = usage;
+                self.kept.account(new.usage(), self.memory_limit_mib);
                 let old = core::mem::replace(store, new);
                 self.forget_the_past();
                 Ok(old)

@@ -153,17 +153,23 @@ impl Family {
             is_short = ramstore::available_bytes() < RESERVE_BYTES;
             self.is_short.store(is_short.into(), Relaxed);
         }
-        if is_short || pages >= self.max_pages.load(Relaxed) {
+        if is_short || !self.may_have(pages) {
             self.pages.fetch_sub(1, Relaxed);
             return Err(ENOSPC);
         }
         Ok(())
     }
 
-    /// Waits for the pages that were given back, until they are free. `false` if there are none. May sleep.
+    /// Whether there may be one more than so many.
+    fn may_have(&self, pages: usize) -> bool {
+        pages < self.max_pages.load(Relaxed)
+    }
+
+    /// Waits for the pages that were given back, until they are free. `false` if there are none, or no more pages allowed,
+    /// as those that were given back are not counted any more. May sleep.
     fn reclaim(&self) -> bool {
         let freed = self.freed.load(Relaxed);
-        if freed == self.reclaimed.load(Relaxed) {
+        if freed == self.reclaimed.load(Relaxed) || !self.may_have(self.pages.load(Relaxed)) {
             return false;
         }
         // SAFETY: This may sleep, and RCU waits for no I/O.
