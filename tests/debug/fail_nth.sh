@@ -103,20 +103,32 @@ thin_writes() {
     power dut 0
 }
 
+# Without what blk-mq itself loses of each disk with poll queues (docs/trust.md): hardware queues. kmemleak sees that only
+# where an allocation failed at a certain point. The module is gone, so its functions have no names.
+but_for_hardware_queues() {
+    awk '
+    function judge() { if (!known) printf "%s", object; object = ""; known = decided = 0 }
+    /^unreferenced object/ { judge() }
+    { object = object $0 "\n" }
+    !decided && /^ *0x/ { decided = 1 }
+    !decided && /blk_mq_(alloc_and_init|register)_hctx/ { decided = known = 1 }
+    END { judge() }'
+}
+
 no_leaks() {
     unload
     sleep 6
     echo scan >$KMEMLEAK
     echo scan >$KMEMLEAK
-    leaks=$(cat $KMEMLEAK) # the size that stat gives is always 0
+    leaks=$(but_for_hardware_queues <$KMEMLEAK)
     [ -z "$leaks" ] || {
         echo "$leaks" | head -n 39 # the first two of them, whole
         return 1
     }
 }
 
-# vmalloc shows who asked in vain, the partition scan say. Whatever is a bug says more than that.
-expect_log 'Call Trace:$|critical space allocation error'
+# vmalloc shows who asked in vain, the partition scan say. Whatever is a bug says more than that. The leaks are judged here.
+expect_log 'Call Trace:$|critical space allocation error|kmemleak: .* new suspected memory leaks'
 # Off by kmemleak=off, which makes all else much faster: for ATTEMPTS=0.
 kmemleak=off
 if { echo scan >$KMEMLEAK; } 2>/dev/null; then
