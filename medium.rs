@@ -125,7 +125,7 @@ impl Kept {
     /// From now on this is how much memory the device has, and may have. Gives what it was.
     fn account(&self, usage: Option<Usage>, limit_mib: Option<usize>) -> Option<Usage> {
         if let Some(usage) = &usage {
-            usage.set_limit(limit_mib);
+            usage.set_limit(limit_mib, self);
         }
         core::mem::replace(&mut *self.usage.lock(), usage)
     }

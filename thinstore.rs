@@ -28,7 +28,10 @@ use crate::{
 use core::{
     iter,
     mem::size_of,
-    ptr::with_exposed_provenance_mut, //
+    ptr::{
+        self,
+        with_exposed_provenance_mut, //
+    }, //
 };
 use kernel::{
     new_spinlock,
@@ -130,6 +133,8 @@ struct Family {
     pages: Atomic<usize>,
     /// How many these may be.
     max_pages: Atomic<usize>,
+    /// Who said so: see [`Usage::set_limit`].
+    limited_by: Atomic<usize>,
     /// How many stores there are.
     stores: Atomic<usize>,
     /// 1 if the last look found no more than the reserve: then everyone looks.
@@ -284,7 +289,8 @@ fn share(slot: &Slot) -> usize {
     }
     // SAFETY: By the invariant of `Slot`; with the lock held the slot keeps it.
     unsafe { owners(page_in(entry)) }.fetch_add(1, Relaxed);
-    slot.store(entry | SHARED, Relaxed);
+    // Release: whoever finds the page by this store finds its content, too, as by that of `put_into`.
+    slot.store(entry | SHARED, Release);
     // INVARIANT: It was counted just now.
     entry | SHARED
 }
@@ -313,14 +319,17 @@ impl Usage {
         self.0.pages.load(Relaxed) * (PAGE_SIZE >> 10)
     }
 
-    /// Limits it to so many MiB; `None`: to what there is, if the store has no copies, which may have another limit. What is
-    /// there stays.
-    pub(crate) fn set_limit(&self, mib: Option<usize>) {
-        if mib.is_none() && self.0.stores.load(Relaxed) != 1 {
+    /// Limits it to so many MiB, for `whom`, who has an address; `None`: to what there is, unless the store has copies and
+    /// the limit is somebody else's. What is there stays.
+    pub(crate) fn set_limit<T>(&self, mib: Option<usize>, whom: &T) {
+        let whom = ptr::from_ref(whom).addr();
+        let is_alone = self.0.stores.load(Relaxed) == 1;
+        if mib.is_none() && !is_alone && self.0.limited_by.load(Relaxed) != whom {
             return;
         }
         let max_pages = mib.map_or(usize::MAX, |mib| mib << (20 - bindings::PAGE_SHIFT));
         self.0.max_pages.store(max_pages, Relaxed);
+        self.0.limited_by.store(whom, Relaxed);
     }
 }
 
@@ -348,6 +357,7 @@ impl ThinStore {
             changing <- new_spinlock!(()),
             pages: Atomic::new(0),
             max_pages: Atomic::new(usize::MAX),
+            limited_by: Atomic::new(0),
             stores: Atomic::new(1),
             is_short: Atomic::new(0),
             freed: Atomic::new(0),
@@ -404,8 +414,8 @@ impl ThinStore {
             return Err(EBUSY);
         }
         for (slot, new) in self.root.iter().zip(&growth.root) {
-            // INVARIANT: The old slot is none of the tree's from here on.
-            new.store(slot.load(Relaxed), Relaxed);
+            // INVARIANT: It leaves the old slot.
+            new.store(slot.xchg(0, Relaxed), Relaxed);
         }
         core::mem::swap(&mut self.root, &mut growth.root);
         self.mib = growth.mib;
@@ -774,7 +784,8 @@ impl ThinStore {
             if self.family.stores.load(Acquire) != 1 {
                 return None;
             }
-            slot.store(page, Relaxed);
+            // Release: as in `share`.
+            slot.store(page, Release);
         }
         (page != 0).then_some(page)
     }
