@@ -31,7 +31,8 @@ const PAGES_PER_MIB: usize = (1 << 20) / PAGE_SIZE;
 /// The cache of a disk.
 ///
 /// A writer that notes a page and writes it does so in two steps. A flush between these makes the page durable
-/// before it is written, which a cache may do at any time.
+/// before it is written, which a cache may do at any time. But then another writer may note the page again, with half of what
+/// the first one writes; so that one looks for it in the end.
 #[pin_data]
 pub(crate) struct WriteCache {
     /// The durable content of the pages in the cache, a slot for each.
@@ -45,8 +46,8 @@ struct Pages {
     /// [`NO_SLOT`]. As many as there are slots or more, a power of two.
     last_of: KVVec<u32>,
     slots: KVVec<Slot>,
-    /// The slot that was taken first: the next one to be taken.
-    oldest: u32,
+    /// Counts the notes. They take the slots in turn, so the one that was taken first is the next one.
+    notes: u64,
     /// Counts the flushes. What was noted before the last one is durable.
     flushes: u64,
 }
@@ -155,13 +156,31 @@ impl Pages {
         is_volatile.then_some(number)
     }
 
+    /// The slots, which are less than [`NO_SLOT`]; at least 1.
+    fn count(&self) -> u64 {
+        // CAST: `u64` is as wide as `usize`.
+        (self.slots.len() as u64).max(1)
+    }
+
+    /// How many notes there were before that of this slot, which was taken.
+    fn notes_before(&self, number: u32) -> u64 {
+        let count = self.count();
+        // Of the last notes, one for each slot, so many are later.
+        let later = (self.notes % count)
+            .wrapping_add(count)
+            .wrapping_sub(u64::from(number) + 1)
+            % count;
+        self.notes.wrapping_sub(later).wrapping_sub(1)
+    }
+
     /// Gives the page a slot. The page that had it becomes durable.
     fn note(&mut self, page: usize) -> Option<u32> {
         // Chains would become long where a page is noted again and again.
         if let Some(older) = self.find(page) {
             self.forget(older)?;
         }
-        let number = self.oldest;
+        // CAST: There are no more slots than that.
+        let number = (self.notes % self.count()) as u32;
         if self.slot(number)?.noted != 0 {
             self.forget(number)?;
         }
@@ -172,8 +191,7 @@ impl Pages {
             noted: self.flushes.wrapping_add(1),
             before,
         };
-        let next = number.wrapping_add(1);
-        self.oldest = if self.slot(next).is_some() { next } else { 0 };
+        self.notes = self.notes.wrapping_add(1);
         Some(number)
     }
 
@@ -218,7 +236,7 @@ impl WriteCache {
         let pages = Pages {
             last_of: KVVec::from_elem(NO_SLOT, count.next_power_of_two(), GFP_KERNEL)?,
             slots: KVVec::from_elem(nothing, count, GFP_KERNEL)?,
-            oldest: 0,
+            notes: 0,
             flushes: 0,
         };
         let durable = RamStore::new(mib, node)?;
@@ -229,8 +247,8 @@ impl WriteCache {
         KBox::pin_init(init, GFP_KERNEL)
     }
 
-    /// The `len` bytes from `position` on are about to be written.
-    pub(crate) fn before_write(&self, store: &Store, position: u64, len: usize) -> Result {
+    /// The `len` bytes from `position` on are about to be written. Gives what [`WriteCache::after_write`] needs.
+    pub(crate) fn before_write(&self, store: &Store, position: u64, len: usize) -> Result<u64> {
         for_each_page(position, len, |page, _, _| {
             let mut pages = self.pages.lock();
             if pages.slot_of(page).is_some() {
@@ -243,7 +261,8 @@ impl WriteCache {
                 start_of_slot(slot),
                 PAGE_SIZE,
             )
-        })
+        })?;
+        Ok(self.pages.lock().notes)
     }
 
     /// The `len` bytes from `position` on are about to be written: remembers what they are now, whatever is remembered of
@@ -284,13 +303,26 @@ impl WriteCache {
         Ok(found)
     }
 
-    /// The `len` bytes from `position` on were written, and are to be durable.
-    pub(crate) fn after_durable_write(&self, store: &Store, position: u64, len: usize) -> Result {
+    /// The `len` bytes from `position` on were written, and are to be durable in the pages that were noted since
+    /// [`WriteCache::before_write`] gave that number; 0: in all.
+    pub(crate) fn after_write(
+        &self,
+        store: &Store,
+        position: u64,
+        len: usize,
+        notes_before: u64,
+    ) -> Result {
+        if self.pages.lock().notes == notes_before {
+            return Ok(());
+        }
         for_each_page(position, len, |page, offset, len| {
             let mut pages = self.pages.lock();
             let Some(slot) = pages.slot_of(page) else {
                 return Ok(());
             };
+            if pages.notes_before(slot) < notes_before {
+                return Ok(());
+            }
             // CAST: `u64` is as wide as `usize`.
             let place = |start: u64| start.wrapping_add(offset as u64);
             let (from, to) = (place(start_of(page)), place(start_of_slot(slot)));

@@ -617,9 +617,11 @@ impl Medium {
             }
         }
         let is_volatile = is_change && operation == Operation::Write && !rq.is_fua();
+        let mut noted_before = 0;
         if let (Some(cache), true) = (cache, is_volatile) {
             let noted = self.with_store(sector, bytes, |store, position, len| {
-                cache.before_write(store, position, len)
+                noted_before = cache.before_write(store, position, len)?;
+                Ok(())
             });
             if noted != Status::OK {
                 return noted;
@@ -635,10 +637,11 @@ impl Medium {
         }
         match (cache, operation) {
             (Some(cache), Operation::Flush) => cache.flush(),
-            (Some(cache), _) if is_change && !is_volatile && status == Status::OK => {
-                return self.with_store(sector, bytes, |store, position, len| {
-                    cache.after_durable_write(store, position, len)
+            (Some(cache), _) if is_change && (is_volatile || status == Status::OK) => {
+                let kept = self.with_store(sector, bytes, |store, position, len| {
+                    cache.after_write(store, position, len, noted_before)
                 });
+                return if status == Status::OK { kept } else { status };
             }
             _ => (),
         }
