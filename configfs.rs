@@ -628,9 +628,15 @@ fn write_lines(
     f: impl FnOnce(&mut Formatter<'_>) -> fmt::Result,
 ) -> Result<usize> {
     let mut lines = Formatter::new(page);
-    // The only error is that there is no more room.
-    let _ = f(&mut lines);
-    Ok(lines.bytes_written())
+    // The only error is that there is no more room. It counts what it had no room for, too.
+    let (written, len) = (f(&mut lines), lines.bytes_written());
+    match written {
+        Ok(()) => Ok(len),
+        Err(_) => Ok(page
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |end| end + 1)),
+    }
 }
 
 /// What a user wrote, without the space around it.
