@@ -1144,12 +1144,14 @@ impl RamDisk {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there is no memory, the store is thin, or there is a write log or a cache: when the power goes that puts
-    /// back what was there before, and would not know what another disk wrote. `ENODEV` after the device was pulled out.
+    /// `EINVAL` if there is no memory, the store is thin, or there is a write log, a cache or a history: they put back what
+    /// was there before, and would not know what another disk wrote. `ENODEV` after the device was pulled out.
     pub(crate) fn can_share(&self) -> Result {
         let device = self.disk.data();
-        let is_plain =
-            device.store == StoreKind::Linear && device.cache_mib == 0 && !device.has_write_log;
+        let is_plain = device.store == StoreKind::Linear
+            && device.cache_mib == 0
+            && device.history_mib == 0
+            && !device.has_write_log;
         match device.memory_backed && is_plain {
             _ if device.is_gone() => Err(ENODEV),
             true => Ok(()),

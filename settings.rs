@@ -524,7 +524,7 @@ impl Settings {
     }
 
     /// Checks what a disk has to be whose store is another one's, too: linear, of `size_mib` if that is given, with memory,
-    /// and without a cache, which would put back what the other one has written over.
+    /// and without what knows only its own writes, and puts back what the other one has written over.
     ///
     /// # Errors
     ///
@@ -537,6 +537,7 @@ impl Settings {
             (Key::store, 0),
             (Key::write_log, 0),
             (Key::cache_size, 0),
+            (Key::history_size, 0),
         ];
         for (key, wanted) in wanted {
             let value = self.unsigned(key);

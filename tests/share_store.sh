@@ -134,7 +134,7 @@ wrong_names() {
         refused two share_store $name "$allowed"
     done
     fails_with "Invalid argument" set_to two share_store "$(printf '%0200d' 0)"
-    for setting in memory_backed=0 cache_size=1; do
+    for setting in memory_backed=0 cache_size=1 write_log=1 history_size=1; do
         read -r default <"$CONFIG/one/${setting%=*}"
         set_to one "${setting%=*}" "${setting#*=}"
         power one 1
@@ -158,7 +158,7 @@ wrong_settings() {
     pair
     for device in two one; do
         power $device 0
-        for setting in memory_backed=0 cache_size=1; do
+        for setting in memory_backed=0 cache_size=1 write_log=1 history_size=1; do
             [ "$device $setting" != "one memory_backed=0" ] || continue # it gives up what it shares
             read -r default <"$CONFIG/$device/${setting%=*}"
             set_to $device "${setting%=*}" "${setting#*=}"

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # A snapshot has what the disk had, for nothing but what is changed later; a rollback brings it back, and clone_of makes
 # another device of it.
-plan 14
+plan 16
 
 expect_log 'critical space allocation error|I/O error|EXT4-fs|JBD2|lost async page write|Aborting journal'
 pick_seed
@@ -296,6 +296,40 @@ after_another_store() {
     fails_with "No space left on device" dd if=/dev/urandom of=/dev/dut bs=1M seek=16 count=8 oflag=direct
 }
 
+# It is one limit for the device with its snapshots; without it there is none, also while there are snapshots. That of another
+# device stays.
+no_limit_any_more() {
+    thin dut 64 memory_limit 6
+    fill dut 1 4
+    set_to dut snapshot one
+    new clone
+    set_to clone clone_of dut/one
+    power clone 1
+    fails_with "No space left on device" fill clone 2 8
+    rmdir $CONFIG/clone
+    fails_with "No space left on device" fill dut 2 8
+    power dut 0
+    set_to dut memory_limit 0
+    power dut 1
+    fill dut 2 8
+    has_noise dut 2 8
+}
+
+# As many lines as fit into a page, and those whole.
+many_names() {
+    thin dut 1
+    for i in $(seq 140); do
+        set_to dut snapshot "$(printf '%031d' "$i")"
+    done
+    seq -f '%031.0f' 128 | diff - "$CONFIG/dut/snapshot"
+    set_to dut drop "$(printf '%031d' 1)"
+    set_to dut rollback "$(printf '%031d' 140)"
+    seq -f '%031.0f' 2 129 | diff - "$CONFIG/dut/snapshot"
+    set_to dut snapshot short
+    set_to dut drop "$(printf '%031d' 2)"
+    seq -f '%031.0f' 3 130 | diff - "$CONFIG/dut/snapshot"
+}
+
 with_cache() {
     thin dut 64 cache_size 4
     fill dut 1 2
@@ -369,6 +403,8 @@ check "a snapshot costs little beside a copy" quick
 check "other devices made of one, writable and not" clones
 check "with the power off, and over it" off
 check "after the device had another store" after_another_store
+check "no limit any more, with snapshots" no_limit_any_more
+check "more names than fit into a page" many_names
 check "with a volatile cache" with_cache
 check "what cannot be" refused
 check "all memory comes back" comes_back
