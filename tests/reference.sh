@@ -40,6 +40,10 @@ defaults() {
 
 allowed() {
     rows | grep -v '^nr_devices;' >"$WORK/rows"
+    while IFS=';' read -r name _; do
+        echo nonsense >"$CONFIG/dut/$name" && return 1
+    done <"$WORK/rows" 2>/dev/null
+    log_since_start >"$WORK/said"
     while IFS=';' read -r name _ allowed _; do
         [ "$allowed" != "a shape" ] || allowed="default, fixed NSEC, uniform MIN MAX, normal MEAN DEVIATION or exponential \
 MEAN, and perhaps percent P NSEC or every N NSEC"
@@ -47,13 +51,12 @@ MEAN, and perhaps percent P NSEC or every N NSEC"
 sectors from 0 to 2^54-1"
         [ "$allowed" != "a fault" ] || allowed="interval,probability,space,times: every so many-th chance, 0 to 100 \
 percent, after so many bytes, so often (-1: always)"
-        echo nonsense >"$CONFIG/dut/$name" && return 1
-        log_since_start | grep -F "dut: $name=nonsense refused: allowed is $allowed" || {
+        grep -F "dut: $name=nonsense refused: allowed is $allowed" "$WORK/said" || {
             echo "the reference says: $allowed; the module:"
-            log_since_start | grep "$name=nonsense"
+            grep "$name=nonsense" "$WORK/said"
             return 1
         }
-    done <"$WORK/rows" 2>/dev/null
+    done <"$WORK/rows"
 }
 
 live() {
