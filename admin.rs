@@ -45,7 +45,7 @@ use kernel::{
 pub(crate) struct Queue<T: Operations> {
     queue: NonNull<bindings::request_queue>,
     _context: Arc<QueueContext<T>>,
-    _tagset: Arc<TagSet<T>>,
+    tagset: Arc<TagSet<T>>,
 }
 
 // SAFETY: A queue is an object of the kernel that synchronises itself, and the driver's data can
@@ -85,16 +85,23 @@ impl<T: Operations> Queue<T> {
         steady: T::SteadyData,
     ) -> Result<Self> {
         let context = QueueContext::new(data, steady)?;
-        // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want the context.
-        let queue = from_err_ptr(unsafe {
-            bindings::blk_mq_alloc_queue(tagset.as_raw(), core::ptr::null_mut(), context.as_raw())
+        // As for a disk: nothing else keeps a change of the tag set from meeting half a queue.
+        let queue = tagset.with_steady_queues(|| {
+            // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want the context.
+            from_err_ptr(unsafe {
+                bindings::blk_mq_alloc_queue(
+                    tagset.as_raw(),
+                    core::ptr::null_mut(),
+                    context.as_raw(),
+                )
+            })
         })?;
         // INVARIANT: It was made just now.
         Ok(Self {
             _context: context,
             // SAFETY: `from_err_ptr` let it pass, and the kernel returns no null here.
             queue: unsafe { NonNull::new_unchecked(queue) },
-            _tagset: tagset,
+            tagset,
         })
     }
 
@@ -135,12 +142,14 @@ impl<T: Operations> Queue<T> {
 impl<T: Operations> Drop for Queue<T> {
     fn drop(&mut self) {
         let queue = self.queue.as_ptr();
-        // SAFETY: By the type's invariant. When the first call returns the hardware queues are
-        // gone, and with them all that borrows the context.
-        unsafe {
-            bindings::blk_mq_destroy_queue(queue);
-            bindings::blk_put_queue(queue);
-        }
+        self.tagset.with_steady_queues(|| {
+            // SAFETY: By the type's invariant. When the first call returns the hardware queues are
+            // gone, and with them all that borrows the context.
+            unsafe {
+                bindings::blk_mq_destroy_queue(queue);
+                bindings::blk_put_queue(queue);
+            }
+        });
     }
 }
 

@@ -30,6 +30,8 @@ bool rnullblk_add_to_batch(struct request *rq, struct io_comp_batch *batch, bool
 struct request *rnullblk_tag_to_rq(struct blk_mq_hw_ctx *hctx, unsigned int tag);
 int rnullblk_tags_read_lock(struct blk_mq_hw_ctx *hctx);
 void rnullblk_tags_read_unlock(struct blk_mq_hw_ctx *hctx, int lock);
+void rnullblk_for_each_busy(struct request_queue *queue, bool (*fn)(struct request *, void *), void *data);
+void rnullblk_requeue(struct request *rq, unsigned long delay_msecs);
 unsigned int rnullblk_freeze_queue(struct request_queue *queue);
 bool rnullblk_freeze_queue_within(struct request_queue *queue, unsigned int msecs, unsigned int *memflags);
 void rnullblk_unfreeze_queue(struct request_queue *queue, unsigned int memflags);

@@ -163,18 +163,27 @@ pub(crate) struct DiskOptions<'a> {
 ///   opened the disk holds a count, too.
 pub(crate) struct NewDisk<T: DiskOperations> {
     // Dropped from top to bottom: the disk goes before what it uses.
-    disk: AllocatedDisk,
+    disk: AllocatedDisk<T>,
     context: Arc<QueueContext<T>>,
-    tagset: Arc<TagSet<T>>,
 }
 
 /// The reference to a disk that was not added.
-struct AllocatedDisk(NonNull<bindings::gendisk>);
+struct AllocatedDisk<T: Operations> {
+    /// `None` when it was added.
+    disk: Option<NonNull<bindings::gendisk>>,
+    tagset: Arc<TagSet<T>>,
+}
 
-impl Drop for AllocatedDisk {
+impl<T: Operations> Drop for AllocatedDisk<T> {
     fn drop(&mut self) {
-        // SAFETY: It is the last reference; the hardware queues are gone when the function returns.
-        unsafe { bindings::put_disk(self.0.as_ptr()) };
+        let Some(disk) = self.disk else {
+            return;
+        };
+        // Nothing but this lock keeps a change of the tag set from ending the same hardware queues.
+        self.tagset.with_steady_queues(|| {
+            // SAFETY: It is the last reference; the hardware queues are gone when the function returns.
+            unsafe { bindings::put_disk(disk.as_ptr()) };
+        });
     }
 }
 
@@ -196,18 +205,26 @@ impl<T: DiskOperations> NewDisk<T> {
         let context = QueueContext::new(data, steady)?;
 
         let mut limits = options.limits.into_raw()?;
-        // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want the
-        // context.
-        let raw = from_err_ptr(unsafe {
-            bindings::__blk_mq_alloc_disk(
-                tagset.as_raw(),
-                &mut limits,
-                context.as_raw(),
-                kernel::static_lock_class!().as_ptr(),
-            )
+        let lock_class = kernel::static_lock_class!();
+        // The kernel reads the number of queues and their map without a lock, and a change of these knows the disk no sooner
+        // than it is made.
+        let raw = tagset.with_steady_queues(|| {
+            // SAFETY: The tag set is valid and has the vtable of `T`, whose queues want the
+            // context.
+            from_err_ptr(unsafe {
+                bindings::__blk_mq_alloc_disk(
+                    tagset.as_raw(),
+                    &mut limits,
+                    context.as_raw(),
+                    lock_class.as_ptr(),
+                )
+            })
         })?;
-        // SAFETY: `from_err_ptr` let it pass, and the kernel returns no null here.
-        let disk = AllocatedDisk(unsafe { NonNull::new_unchecked(raw) });
+        let disk = AllocatedDisk {
+            // SAFETY: `from_err_ptr` let it pass, and the kernel returns no null here.
+            disk: Some(unsafe { NonNull::new_unchecked(raw) }),
+            tagset,
+        };
 
         // SAFETY: The disk is ours alone until it is added. The name is a string that ends in NUL,
         // and its room is as large as said.
@@ -232,11 +249,7 @@ impl<T: DiskOperations> NewDisk<T> {
             return Err(EINVAL);
         }
         // INVARIANT: What the disk points to was set above.
-        Ok(Self {
-            disk,
-            context,
-            tagset,
-        })
+        Ok(Self { disk, context })
     }
 
     /// Adds the disk to the system: the driver must be ready to serve requests. Partitions are
@@ -245,16 +258,16 @@ impl<T: DiskOperations> NewDisk<T> {
     /// # Errors
     ///
     /// `EEXIST` for a name that is taken, `ENOMEM`.
-    pub(crate) fn add(self) -> Result<GenDisk<T>> {
-        let raw = self.disk.0;
+    pub(crate) fn add(mut self) -> Result<GenDisk<T>> {
+        let raw = self.disk.disk.ok_or(EINVAL)?;
         // SAFETY: The disk is complete and not added.
         to_result(unsafe { bindings::rnullblk_add_disk(raw.as_ptr()) })?;
-        core::mem::forget(self.disk);
+        self.disk.disk = None;
         // INVARIANT: The disk was added.
         Ok(GenDisk {
             disk: raw,
             context: self.context,
-            tagset: self.tagset,
+            tagset: self.disk.tagset.clone(),
         })
     }
 }
@@ -421,15 +434,34 @@ impl<T: DiskOperations> GenDisk<T> {
         }
     }
 
-    /// Looks at each request of the disk that is started and not ended; see
-    /// [`TagSet::for_each_in_flight`].
-    pub(crate) fn for_each_in_flight(&self, mut f: impl FnMut(InFlight<'_, T>)) {
-        let queue = self.queue();
-        self.tagset.for_each_in_flight(|rq| {
-            if rq.is_of_queue(queue) {
-                f(rq);
+    /// Looks at each request of the disk that is started and not ended; for statistics, or to take from the device what a
+    /// reset threw away. `f` must not sleep.
+    pub(crate) fn for_each_in_flight<F: FnMut(InFlight<'_, T>)>(&self, f: F) {
+        /// # Safety
+        ///
+        /// `looking` must point to a queue and an `F`, and `rq` be a request of a tag set of `T`.
+        unsafe extern "C" fn look<T: Operations, F: FnMut(InFlight<'_, T>)>(
+            rq: *mut bindings::request,
+            looking: *mut c_void,
+        ) -> bool {
+            // SAFETY: By the requirement of this function; the block layer holds a reference to
+            // the request during the call.
+            unsafe {
+                let (queue, f) = &mut *looking.cast::<(*mut bindings::request_queue, F)>();
+                let rq = InFlight::from_raw(NonNull::new_unchecked(rq));
+                if rq.is_of_queue(*queue) {
+                    f(rq);
+                }
             }
-        });
+            true
+        }
+
+        let queue = self.queue();
+        let mut looking = (queue, f);
+        // SAFETY: By the type's invariant the queue is valid, and `looking` lives until the function returns.
+        unsafe {
+            bindings::rnullblk_for_each_busy(queue, Some(look::<T, F>), (&raw mut looking).cast())
+        };
     }
 
     /// Looks at each hardware queue. May sleep: none comes or goes meanwhile.

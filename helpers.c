@@ -68,7 +68,8 @@ bool rnullblk_add_to_batch(struct request *rq, struct io_comp_batch *batch, bool
 
 struct request *rnullblk_tag_to_rq(struct blk_mq_hw_ctx *hctx, unsigned int tag)
 {
-	return blk_mq_tag_to_rq(hctx->tags, tag);
+	/* A hardware queue without CPUs has no tags. */
+	return hctx->tags ? blk_mq_tag_to_rq(hctx->tags, tag) : NULL;
 }
 
 /* As long as this lock is held, no request that the tag table names is freed. */
@@ -80,6 +81,30 @@ int rnullblk_tags_read_lock(struct blk_mq_hw_ctx *hctx)
 void rnullblk_tags_read_unlock(struct blk_mq_hw_ctx *hctx, int lock)
 {
 	srcu_read_unlock(&hctx->queue->tag_set->tags_srcu, lock);
+}
+
+/*
+ * Calls the function with each request that is started, of all disks of the tag set. Without the reference to this queue a
+ * change of the number of hardware queues could free the tables of tags meanwhile: it waits for the queue, and frees those
+ * that are too many only when nobody finds them any more. Who gets no reference has no request in flight.
+ */
+void rnullblk_for_each_busy(struct request_queue *queue, bool (*fn)(struct request *, void *), void *data)
+{
+	if (!percpu_ref_tryget(&queue->q_usage_counter))
+		return;
+	blk_mq_tagset_busy_iter(queue->tag_set, fn, data);
+	percpu_ref_put(&queue->q_usage_counter);
+}
+
+/* The reference keeps the queue from going when the request comes again, and ends, before the list is kicked. */
+void rnullblk_requeue(struct request *rq, unsigned long delay_msecs)
+{
+	struct request_queue *queue = rq->q;
+
+	percpu_ref_get(&queue->q_usage_counter);
+	blk_mq_requeue_request(rq, false);
+	blk_mq_delay_kick_requeue_list(queue, delay_msecs);
+	percpu_ref_put(&queue->q_usage_counter);
 }
 
 unsigned int rnullblk_freeze_queue(struct request_queue *queue)

@@ -11,12 +11,8 @@ use crate::{
         Operations,
         OperationsVTable, //
     },
-    request::{
-        InFlight,
-        Pdu, //
-    },
+    request::Pdu, //
 };
-use core::ptr::NonNull;
 use kernel::{
     error::to_result,
     new_mutex,
@@ -387,37 +383,11 @@ impl<T: Operations> TagSet<T> {
         Ok(())
     }
 
-    /// Runs `f` while no hardware queue comes or goes.
+    /// Runs `f` while no hardware queue comes or goes. `f`, and what it calls of the [`Operations`], must not ask for this
+    /// again.
     pub(crate) fn with_steady_queues<R>(&self, f: impl FnOnce() -> R) -> R {
         let _change = self.change.lock();
         f()
-    }
-
-    /// Looks at each request that is started and not ended, on all the disks of the set; for
-    /// statistics, or to take from the device what a reset threw away. `f` must not sleep.
-    pub(crate) fn for_each_in_flight<F: FnMut(InFlight<'_, T>)>(&self, mut f: F) {
-        /// # Safety
-        ///
-        /// `f` must point to an `F`, and `rq` be a request of a tag set of `T`.
-        unsafe extern "C" fn look<T: Operations, F: FnMut(InFlight<'_, T>)>(
-            rq: *mut bindings::request,
-            f: *mut c_void,
-        ) -> bool {
-            // SAFETY: By the requirement of this function; the block layer holds a reference to
-            // the request during the call.
-            unsafe { (*f.cast::<F>())(InFlight::from_raw(NonNull::new_unchecked(rq))) };
-            true
-        }
-
-        // SAFETY: By the type's invariant the set is valid, and `f` lives until the function
-        // returns.
-        unsafe {
-            bindings::blk_mq_tagset_busy_iter(
-                self.as_raw(),
-                Some(look::<T, F>),
-                (&raw mut f).cast(),
-            )
-        };
     }
 }
 

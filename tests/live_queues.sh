@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # The number of hardware queues changes while they are in use, and no I/O is lost or damaged.
 [ "$(getconf _NPROCESSORS_CONF)" -ge 2 ] || skip_all "one CPU has one queue"
-plan 10
+plan 11
 
 pick_seed
 
@@ -114,6 +114,56 @@ none_becomes_some() {
     queues_are 1 0 0
 }
 
+# Others come and go meanwhile, one of them in vain as a disk has its name, and somebody looks at the requests.
+come_and_go() {
+    reload nr_devices=0
+    for device in one two vda; do
+        new $device
+        set_to $device size 4
+        set_to $device shared_tags 1
+        set_to $device poll_queues 1
+    done
+    power one 1
+    rm -f "$WORK/done"
+    while [ ! -e "$WORK/done" ]; do
+        power two 1
+        power two 0
+    done &
+    pids=$!
+    while [ ! -e "$WORK/done" ]; do
+        fails_with "File exists" set_to vda power 1
+        sleep 0.3
+    done >"$WORK/taken" &
+    pids="$pids $!"
+    while [ ! -e "$WORK/done" ]; do
+        dd if=/dev/one of=/dev/null bs=4k count=64 iflag=direct status=none
+    done &
+    pids="$pids $!"
+    while [ ! -e "$WORK/done" ]; do
+        grep -c . "$DEBUGFS/one/in_flight" >"$WORK/looked"
+    done &
+    pids="$pids $!"
+    changes=0
+    for _ in $(seq "$(scaled 60)"); do
+        for number in "$possible_cpus" 1; do
+            set_to one submit_queues "$number"
+            changes=$((changes + 1))
+        done
+    done
+    touch "$WORK/done"
+    for pid in $pids; do
+        wait "$pid"
+    done
+    echo "$changes changes"
+    power two 1
+    has two power 1
+    has one submit_queues 1
+    for device in one two vda; do
+        rmdir "$CONFIG/$device"
+    done
+}
+
+expect_log 'vda: not made: EEXIST|sysfs: cannot create duplicate filename|kobject_add_internal failed for vda|Call Trace:$'
 check "submit_queues under I/O" submit_queues_under_io irqmode=0
 check "with timer completion" submit_queues_under_io irqmode=2
 check "with read queues and softirq completion" with_read_queues
@@ -121,6 +171,7 @@ check "both numbers with poll queues" poll_queues_under_io 0
 check "with poll queues and timer completion" poll_queues_under_io 2
 check "under polled I/O" poll_queues_under_polled_io
 check "two disks of one tag set" several_disks
+check "with disks of the tag set that come and go, and somebody who looks" come_and_go
 check "bad numbers of submit queues are refused" bad_submit_queues
 check "bad numbers of poll queues are refused" bad_poll_queues
 check "a disk that was made without poll queues gets none" none_becomes_some
