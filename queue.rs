@@ -49,6 +49,7 @@ use kernel::{
             Atomic,
             Full, //
         },
+        rcu,
         Arc,
         Mutex, //
     },
@@ -695,7 +696,8 @@ impl<T: Operations> OperationsVTable<T> {
         };
         match T::queue_rq(disk, hw, rq, is_last) {
             Ok(()) => Status::OK,
-            Err(refused) => refused.status(),
+            // SAFETY: By the requirement of this function.
+            Err(refused) => refused.status_of(unsafe { (*bd).rq }),
         }
         .as_raw()
     }
@@ -803,6 +805,8 @@ impl<T: Operations> OperationsVTable<T> {
     ///
     /// See [`OperationsVTable`].
     unsafe extern "C" fn complete_callback(rq: *mut bindings::request) {
+        // Who completes a request can be a task. The disk's data stays to the end, see `wait_for_callbacks`.
+        let _reading = rcu::read_lock();
         // SAFETY: By the requirement of this function; `Request::complete` gave it away.
         let (disk, rq) = unsafe {
             (

@@ -385,14 +385,40 @@ pub(crate) enum Busy {
     System,
 }
 
-/// The proof that a request went back to the block layer; what
-/// [`queue_rq`](Operations::queue_rq) returns then.
-pub(crate) struct Refused(Status);
+/// A request that is to go back to the block layer: what [`queue_rq`](Operations::queue_rq) returns for its own. Dropping it
+/// gives it back, too: it is queued again.
+///
+/// # Invariants
+///
+/// `raw` was handed to the driver and is not started, and no other value stands for it.
+pub(crate) struct Refused {
+    raw: NonNull<bindings::request>,
+    status: Status,
+}
+
+// SAFETY: The request is the value's alone.
+unsafe impl Send for Refused {}
 
 impl Refused {
+    /// What the block layer is told that offered the request `raw`.
     #[inline(always)]
-    pub(crate) fn status(self) -> Status {
-        self.0
+    pub(crate) fn status_of(self, raw: *mut bindings::request) -> Status {
+        if self.raw.as_ptr() != raw {
+            // A bug of the driver: that one was answered otherwise, and this one is queued again here.
+            kernel::warn_on!(true);
+            return Status::OK;
+        }
+        let status = self.status;
+        mem::forget(self);
+        status
+    }
+}
+
+impl Drop for Refused {
+    #[cold]
+    fn drop(&mut self) {
+        // SAFETY: By the type's invariant.
+        unsafe { bindings::blk_mq_requeue_request(self.raw.as_ptr(), true) };
     }
 }
 
@@ -493,10 +519,14 @@ impl<T: Operations> Incoming<T> {
         let raw = self.into_raw();
         // SAFETY: By the type's invariant.
         unsafe { release_budget::<T>(raw) };
-        Refused(Status(match why {
-            Busy::Device => bindings::BLK_STS_DEV_RESOURCE,
-            Busy::System => bindings::BLK_STS_RESOURCE,
-        }))
+        // INVARIANT: It was the driver's, and `self` is gone.
+        Refused {
+            raw,
+            status: Status(match why {
+                Busy::Device => bindings::BLK_STS_DEV_RESOURCE,
+                Busy::System => bindings::BLK_STS_RESOURCE,
+            }),
+        }
     }
 }
 
@@ -668,11 +698,15 @@ impl<T: Operations> Request<T> {
     /// or alone, where the block layer cannot batch it (an error, an I/O scheduler, a flush).
     #[inline(always)]
     pub(crate) fn end_batched(self, status: Status, batch: &mut CompletionBatch<'_>) {
+        if status != Status::OK {
+            // A request of a driver's own would end well in a batch.
+            return self.end(status);
+        }
         let raw = self.into_raw();
         // SAFETY: As in `end`: it ends with the batch or here. The batch's end lies within the
         // callback that owns the batch.
         unsafe {
-            if !bindings::rnullblk_add_to_batch(raw.as_ptr(), batch.raw, status != Status::OK) {
+            if !bindings::rnullblk_add_to_batch(raw.as_ptr(), batch.raw, false) {
                 bindings::blk_mq_end_request(raw.as_ptr(), status.0);
             }
         }
@@ -692,14 +726,10 @@ impl<T: Operations> Request<T> {
 
     /// Gives the request back to the block layer, which queues it again after `delay_msec`.
     pub(crate) fn requeue(self, delay_msec: u32) {
-        let queue = self.raw().q;
         let raw = self.into_raw();
-        // SAFETY: By the type's invariant; the queue outlives its requests.
-        unsafe {
-            bindings::blk_mq_requeue_request(raw.as_ptr(), false);
-            // CAST: `unsigned long` is at least as wide as `u32`.
-            bindings::blk_mq_delay_kick_requeue_list(queue, delay_msec as c_ulong);
-        }
+        // CAST: `unsigned long` is at least as wide as `u32`.
+        // SAFETY: By the type's invariant.
+        unsafe { bindings::rnullblk_requeue(raw.as_ptr(), delay_msec as c_ulong) };
     }
 
     /// Leaves the request to the device: nobody owns it until it is taken by the id, or times

@@ -5,7 +5,7 @@
 # that is dropped ends, each limit is set or refused, a depth beyond memory is halved and said.
 KO=${CONTRACT_KO:-$TESTS/kmod/rblk_contract.ko}
 [ -r "$KO" ] || skip_all "no module $KO; make RNULLBLK_TESTS=m builds it"
-plan 12
+plan 14
 
 STATE=/sys/kernel/debug/rblk_contract/shown
 LIMITS=/sys/block/rblklimits/queue
@@ -34,6 +34,7 @@ command() {
     taskset -c "$(cpu_of "${2:-0}")" dd if=/dev/zero of=/dev/rblkcontract bs=4096 seek="$1" count=1 oflag=direct conv=notrunc
 }
 PARK=1 FIND_NOTHING=2 TAKE=3 DROP_STARTED=4 DROP_INCOMING=5 ALMOST_RIGHT=6 REQUEUE=7 START_TIMERS=8
+DROP_REFUSED=9 KEEP_REFUSED=10 GIVE_KEPT=11
 
 almost_right() {
     for _ in 1 2 3 4 5; do
@@ -80,6 +81,22 @@ requeues() {
     command $REQUEUE 0
     [ "$(cat "$STATE/requeues")" -eq 2 ] # it was queued twice
     command 0
+}
+
+nobody_is_told() {
+    command $DROP_REFUSED 0
+    timeout 10 dd if=/dev/zero of=/dev/rblkcontract bs=4096 seek=$DROP_REFUSED count=1 oflag=direct conv=notrunc
+}
+
+another_is_said() {
+    command $KEEP_REFUSED 0 &
+    kept=$!
+    sleep 1
+    kill -0 "$kept"
+    before=$(warnings)
+    command $GIVE_KEPT 1
+    wait "$kept"
+    [ $(($(warnings) - before)) -eq 1 ]
 }
 
 shows() { # shows FILE VALUE
@@ -139,6 +156,8 @@ check "after the end it names nothing, whoever has the tag" after_it_ended
 check "a request that is dropped ends with an error and a warning" drops $DROP_STARTED
 check "so does one that was not even started" drops $DROP_INCOMING
 check "a request that is requeued with a delay comes again" requeues
+check "a refused request of which nobody is told comes again" nobody_is_told
+check "so does one that is said to be refused instead of another one, with a warning" another_is_said
 check "a timer may be started at any time, also while it expires" command $START_TIMERS 0
 check "each limit can be set" all_limits_are_set
 check "and each is refused where the kernel would refuse or warn" bad_limits_are_refused

@@ -18,6 +18,7 @@ use crate::{
         Operations, //
     },
     request::{
+        Busy,
         CommandId,
         Incoming,
         Operation,
@@ -32,14 +33,15 @@ use crate::{
     },
 };
 use kernel::{
-    debugfs, fmt,
+    debugfs, fmt, new_spinlock,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        SpinLock, //
     },
 };
 
@@ -66,10 +68,16 @@ enum Command {
     Requeue = 7,
     /// Is parked and remembered, and ended by a timer that starts itself while it is started from here.
     StartTimers = 8,
+    /// Is refused, and nobody says so; ends the second time.
+    DropRefused = 9,
+    /// Is refused, and kept as such; ends the second time.
+    KeepRefused = 10,
+    /// Ends, and then the one that was kept is said to be refused instead.
+    GiveKept = 11,
 }
 
 impl Command {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Park,
         Self::FindNothing,
         Self::Take,
@@ -78,6 +86,9 @@ impl Command {
         Self::AlmostRight,
         Self::Requeue,
         Self::StartTimers,
+        Self::DropRefused,
+        Self::KeepRefused,
+        Self::GiveKept,
     ];
 
     fn of(rq: &Incoming<Contract>) -> Option<Self> {
@@ -92,23 +103,27 @@ impl Command {
 /// How often the timer is started anew before it ends a request, and how often it is started meanwhile.
 const TIMER_STARTS: u32 = 2000;
 
-/// What the disk knows: the id that it remembers, and how often it queued a request to be requeued, and the timer
-/// is still to be started.
+/// What the disk knows: the id that it remembers, how often it queued a request to be requeued or refused, how often the
+/// timer is still to be started, and what it keeps.
 struct Device {
     tag: Atomic<u32>,
     ticket: Atomic<u64>,
     requeues: Atomic<u32>,
+    refusals: Atomic<u32>,
     timer_starts: Atomic<u32>,
+    kept: Pin<KBox<SpinLock<Option<Refused>>>>,
 }
 
 impl Device {
-    fn new() -> Self {
-        Self {
+    fn new() -> Result<Self> {
+        Ok(Self {
             tag: Atomic::new(0),
             ticket: Atomic::new(0),
             requeues: Atomic::new(0),
+            refusals: Atomic::new(0),
             timer_starts: Atomic::new(0),
-        }
+            kept: KBox::pin_init(new_spinlock!(None), GFP_KERNEL)?,
+        })
     }
 
     fn remember(&self, id: CommandId) {
@@ -185,8 +200,22 @@ impl Operations for Contract {
             drop(rq);
             return Ok(());
         }
+        let is_to_be_refused = matches!(command, Command::DropRefused | Command::KeepRefused);
+        if is_to_be_refused && device.refusals.fetch_add(1, Relaxed) % 2 == 0 {
+            let refused = rq.refuse(Busy::System);
+            if command == Command::KeepRefused {
+                *device.kept.lock() = Some(refused);
+            }
+            return Ok(());
+        }
         let rq = rq.start();
         let is_well = match command {
+            Command::GiveKept => {
+                rq.end(Status::OK);
+                let kept = device.kept.lock().take();
+                return kept.map_or(Ok(()), Err);
+            }
+            Command::DropRefused | Command::KeepRefused => true,
             Command::Park => {
                 device.remember(rq.park());
                 return Ok(());
@@ -398,7 +427,7 @@ fn disk(name: &CStr, limits: QueueLimits) -> Result<GenDisk<Contract>> {
         removable: false,
         writeback_throttling: true,
     };
-    NewDisk::new(options, tagset, Device::new(), ())?.add()
+    NewDisk::new(options, tagset, Device::new()?, ())?.add()
 }
 
 /// Asks for more requests than fit into memory, and shows how many there were.
