@@ -268,6 +268,8 @@ pub(crate) struct Device {
     latency: Option<Latency>,
     /// 1 as long as no answers are given that wait for the timer or the poller.
     is_hung: Atomic<u32>,
+    /// 1 if there are requests whose answers the ring had no room for, because late ones fill it in a hang.
+    has_unposted: Atomic<u32>,
     /// What stays when the disk goes.
     kept: Arc<Kept>,
     /// 1 if the device was pulled out.
@@ -294,6 +296,21 @@ pub(crate) struct Faults {
     lie_about_flush: Atomic<u32>,
     bad_blocks_once: Atomic<u32>,
     bad_blocks_partial_io: Atomic<u32>,
+}
+
+/// What the disks of a tag set have in common.
+pub(crate) struct CommonData {
+    /// How many of them hang.
+    hung: Atomic<usize>,
+}
+
+impl CommonData {
+    /// Of a tag set without disks.
+    pub(crate) fn new() -> Self {
+        Self {
+            hung: Atomic::new(0),
+        }
+    }
 }
 
 /// The data of a hardware queue.
@@ -416,6 +433,7 @@ impl Device {
             throttle,
             latency,
             is_hung: Atomic::new(0),
+            has_unposted: Atomic::new(0),
             kept,
             is_gone: Atomic::new(0),
             is_in_a_hurry: Atomic::new(0),
@@ -698,6 +716,11 @@ impl Device {
         if self.post_answer(hw, id, delay_nsec) {
             return;
         }
+        if self.is_hung.load(Relaxed) != 0 {
+            // Late answers fill the ring, which nobody drains. When the hang ends, this one is looked for.
+            self.has_unposted.store(1, Relaxed);
+            return;
+        }
         // There is no ring, or late answers fill it: so the device is quick.
         if let Some(rq) = hw.take(id) {
             let status = rq.data().status();
@@ -809,7 +832,7 @@ pub(crate) struct RamDiskOperations;
 
 #[vtable]
 impl Operations for RamDiskOperations {
-    type TagSetData = ();
+    type TagSetData = CommonData;
     type QueueData = Device;
     type SteadyData = Medium;
     type HwData = HwData;
@@ -838,7 +861,7 @@ impl Operations for RamDiskOperations {
         })
     }
 
-    fn init_request(_tagset: &(), _info: &HwQueueInfo) -> impl PinInit<RequestData, Error> {
+    fn init_request(_tagset: &CommonData, _info: &HwQueueInfo) -> impl PinInit<RequestData, Error> {
         try_pin_init!(RequestData {
             status: Atomic::new(0),
             is_forgotten: Atomic::new(0),
@@ -1026,6 +1049,7 @@ impl Drop for RamDisk {
     fn drop(&mut self) {
         // What is in flight would be waited for.
         self.hurry();
+        self.set_hang(false);
     }
 }
 
@@ -1254,7 +1278,33 @@ impl RamDisk {
         // A callback that did not see all that has left its request in the device when this returns.
         let _quiesced = self.disk.quiesce();
         // What waits for its time, was forgotten, or nobody polls for.
+        self.end_in_flight(|_| true);
+    }
+
+    /// Begins or ends a time in which nothing is completed by timer or poller.
+    pub(crate) fn set_hang(&self, yes: bool) {
+        let (device, hung) = (self.disk.data(), &self.disk.tagset().data().hung);
+        let was_hung = device.is_hung.xchg(yes.into(), Full) != 0;
+        match (was_hung, yes) {
+            (false, true) => hung.add(1, Relaxed),
+            (true, false) => {
+                hung.fetch_sub(1, Relaxed);
+                // Who still saw the hang has left its request in the device when this returns.
+                let _quiesced = self.disk.quiesce();
+                if device.has_unposted.xchg(0, Full) != 0 {
+                    self.end_in_flight(|data| data.is_forgotten.load(Relaxed) == 0);
+                }
+            }
+            _ => (),
+        }
+    }
+
+    /// Ends the requests that the device has, of those that `f` chooses.
+    fn end_in_flight(&self, f: impl Fn(&RequestData) -> bool) {
         self.disk.for_each_in_flight(|rq| {
+            if !f(rq.data()) {
+                return;
+            }
             if let Some(rq) = rq.take() {
                 let status = rq.data().status();
                 rq.end(status);
@@ -1262,21 +1312,16 @@ impl RamDisk {
         });
     }
 
-    /// Begins or ends a time in which nothing is completed by timer or poller.
-    pub(crate) fn set_hang(&self, yes: bool) {
-        self.disk.data().is_hung.store(yes.into(), Relaxed);
-    }
-
     /// Changes the number of hardware queues of the disk, and of all that share its tag set.
     ///
     /// # Errors
     ///
-    /// `EBUSY`, with a line in the log, while the device hangs, and those of [`RamDisk::freeze`]: the change itself waits
+    /// `EBUSY`, with a line in the log, while the device hangs, or another one of the tag set; and those of [`RamDisk::freeze`]: the change itself waits
     /// for as long as it takes. Those of [`TagSet::change_hw_queues`].
     pub(crate) fn change_hw_queues(&self, choose: impl FnOnce(HwQueues) -> HwQueues) -> Result {
-        if self.disk.data().is_hung.load(Relaxed) != 0 {
+        if self.disk.tagset().data().hung.load(Relaxed) != 0 {
             let name = self.disk.name();
-            pr_err!("{name}: not changed: it hangs\n");
+            pr_err!("{name}: not changed: it hangs, or one that it shares its tags with\n");
             return Err(EBUSY);
         }
         drop(self.freeze()?);

@@ -10,6 +10,7 @@ use crate::{
         ShownRamDisk, //
     },
     device::{
+        CommonData,
         NewRamDisk,
         RamDisk,
         RamDiskOperations, //
@@ -67,7 +68,7 @@ impl Prepared {
         let make = || {
             let make_tag_set = || -> Result<Arc<TagSet<RamDiskOperations>>> {
                 let options = settings.tag_set_options(Some(&name))?;
-                Arc::pin_init(TagSet::new(options, ()), GFP_KERNEL)
+                Arc::pin_init(TagSet::new(options, CommonData::new()), GFP_KERNEL)
             };
             let shared = match settings.shared_tags() {
                 true => Some(SharedTagSet::get(make_tag_set)?),

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # Latencies have the shape that they shall have, for each operation, and the same again; lanes work on so many requests at
 # once; a hang lasts until it is ended.
-plan 13
+plan 15
 
 pick_seed
 RAM=$(mount_dir ram)
@@ -195,6 +195,42 @@ no_end() {
     quick_power_off dut 4
     wait "$reader" || true
 }
+# However many have timed out: the next one has no answer, either.
+many_time_out() {
+    slow submit_queues 1 hw_queue_depth 1 hang 1
+    echo 200 >/sys/block/dut/queue/io_timeout
+    for _ in 1 2 3 4 5 6; do
+        fails_with "timed out" dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct
+    done
+    echo 30000 >/sys/block/dut/queue/io_timeout
+    dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct status=none &
+    reader=$!
+    wait_for 5 is_started
+    sleep 1
+    kill -0 "$reader"
+    set_to dut hang 0
+    has_ended() { ! kill -0 "$reader" 2>/dev/null; }
+    wait_for 5 has_ended
+    wait "$reader"
+    took read 2
+}
+
+# Numbers of queues are those of all disks that share the tags: none changes as long as one of them hangs.
+another_hangs() {
+    slow shared_tags 1
+    new other
+    set_to other size 4
+    set_to other shared_tags 1
+    power other 1
+    set_to dut hang 1
+    fails_with "Device or resource busy" set_to other submit_queues 1
+    dd if=/dev/other of=/dev/null bs=4k count=1 iflag=direct status=none
+    power dut 0
+    set_to other submit_queues 1
+    has other submit_queues 1
+    rmdir "$CONFIG/other"
+}
+
 expect_log 'I/O error, dev dut|Buffer I/O error on dev dut'
 
 # A hang that nothing ends: a change waits for it for a while, so that somebody can end it.
@@ -272,6 +308,8 @@ check "lanes" lanes
 check "who is due earlier is answered earlier" out_of_order
 check "a hang, until it is ended" hung
 check "what is not answered times out, or the power goes" no_end
+check "the next one is not answered, either" many_time_out
+check "no number of queues changes while another disk of the tag set hangs" another_hangs
 check "no change waits for what hangs for ever" no_change
 check "the data is right" verified
 check "as a parameter" as_parameter
