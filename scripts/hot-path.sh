@@ -12,6 +12,8 @@ allowed='blk_mq_start_request blk_mq_end_request blk_mq_end_request_batch rnullb
 allowed="$allowed detour complete_later"
 # Of a thin store, whose driver is one that may sleep.
 allowed="$allowed serve_thin"
+# Of a driver that refuses another request than the one that it was offered.
+allowed="$allowed of_another"
 
 objdump -dr --no-show-raw-insn "$1" | awk -v allowed="$allowed" '
     BEGIN { split(allowed, names); for (i in names) is_allowed[names[i]] = 1 }

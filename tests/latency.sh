@@ -195,6 +195,8 @@ no_end() {
     quick_power_off dut 4
     wait "$reader" || true
 }
+is_over() { ! kill -0 "$1" 2>/dev/null; }
+
 # However many have timed out: the next one has no answer, either.
 many_time_out() {
     slow submit_queues 1 hw_queue_depth 1 hang 1
@@ -209,8 +211,7 @@ many_time_out() {
     sleep 1
     kill -0 "$reader"
     set_to dut hang 0
-    has_ended() { ! kill -0 "$reader" 2>/dev/null; }
-    wait_for 5 has_ended
+    wait_for 5 is_over "$reader"
     wait "$reader"
     took read 2
 }
