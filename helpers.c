@@ -61,9 +61,10 @@ unsigned int rnullblk_msecs_to_jiffies(unsigned int msecs)
 	return msecs_to_jiffies(msecs);
 }
 
+/* No error: blk_mq_add_to_batch() takes that of a driver's own request, too, which ends well in a batch then. */
 bool rnullblk_add_to_batch(struct request *rq, struct io_comp_batch *batch, bool is_error)
 {
-	return blk_mq_add_to_batch(rq, batch, is_error, blk_mq_end_request_batch);
+	return !is_error && blk_mq_add_to_batch(rq, batch, false, blk_mq_end_request_batch);
 }
 
 struct request *rnullblk_tag_to_rq(struct blk_mq_hw_ctx *hctx, unsigned int tag)

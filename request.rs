@@ -703,15 +703,11 @@ impl<T: Operations> Request<T> {
     /// or alone, where the block layer cannot batch it (an error, an I/O scheduler, a flush).
     #[inline(always)]
     pub(crate) fn end_batched(self, status: Status, batch: &mut CompletionBatch<'_>) {
-        if status != Status::OK {
-            // A request of a driver's own would end well in a batch.
-            return self.end(status);
-        }
         let raw = self.into_raw();
         // SAFETY: As in `end`: it ends with the batch or here. The batch's end lies within the
         // callback that owns the batch.
         unsafe {
-            if !bindings::rnullblk_add_to_batch(raw.as_ptr(), batch.raw, false) {
+            if !bindings::rnullblk_add_to_batch(raw.as_ptr(), batch.raw, status != Status::OK) {
                 bindings::blk_mq_end_request(raw.as_ptr(), status.0);
             }
         }
