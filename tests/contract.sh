@@ -5,7 +5,7 @@
 # that is dropped ends, each limit is set or refused, a depth beyond memory is halved and said.
 KO=${CONTRACT_KO:-$TESTS/kmod/rblk_contract.ko}
 [ -r "$KO" ] || skip_all "no module $KO; make RNULLBLK_TESTS=m builds it"
-plan 14
+plan 15
 
 STATE=/sys/kernel/debug/rblk_contract/shown
 LIMITS=/sys/block/rblklimits/queue
@@ -99,6 +99,8 @@ another_is_said() {
     [ $(($(warnings) - before)) -eq 1 ]
 }
 
+internal_error_is_seen() { [ "$(cat "$STATE/internal_error")" = true ]; }
+
 shows() { # shows FILE VALUE
     echo "$1 shows $(cat "$LIMITS/$1"), expected $2"
     [ "$(cat "$LIMITS/$1")" = "$2" ]
@@ -158,6 +160,7 @@ check "so does one that was not even started" drops $DROP_INCOMING
 check "a request that is requeued with a delay comes again" requeues
 check "a refused request of which nobody is told comes again" nobody_is_told
 check "so does one that is said to be refused instead of another one, with a warning" another_is_said
+check "a request of the driver's own that fails in a batch fails" internal_error_is_seen
 check "a timer may be started at any time, also while it expires" command $START_TIMERS 0
 check "each limit can be set" all_limits_are_set
 check "and each is refused where the kernel would refuse or warn" bad_limits_are_refused

@@ -5,6 +5,11 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    admin::{
+        Direction,
+        Queue,
+        Tag, //
+    },
     disk::{
         DiskOperations,
         DiskOptions,
@@ -20,6 +25,7 @@ use crate::{
     request::{
         Busy,
         CommandId,
+        CompletionBatch,
         Incoming,
         Operation,
         Refused,
@@ -192,6 +198,10 @@ impl Operations for Contract {
         rq: Incoming<Self>,
         _is_last: bool,
     ) -> Result<(), Refused> {
+        if rq.operation() == Operation::DriverOut {
+            CompletionBatch::with(|batch| rq.start().end_batched(Status::IOERR, batch));
+            return Ok(());
+        }
         let Some(command) = Command::of(&rq) else {
             rq.start().end(Status::OK);
             return Ok(());
@@ -442,10 +452,21 @@ fn show_halved_depth(f: &mut fmt::Formatter<'_>) -> Result {
     writeln!(f, "{}", tagset.queue_depth()).map_err(|_| EINVAL)
 }
 
+/// Sends an internal request, which fails in a batch, and shows whether the submitter sees so.
+fn show_internal_error(f: &mut fmt::Formatter<'_>) -> Result {
+    let options = TagSetOptions::new(HwQueues::only(1), QUEUE_DEPTH);
+    let tagset = Arc::pin_init(TagSet::<Contract>::new(options, ()), GFP_KERNEL)?;
+    let admin = Queue::new(tagset, Device::new()?, ())?;
+    let request = admin.alloc_request(Direction::Out, Tag::Any)?;
+    let is_seen = request.execute(|status, _| status == Status::IOERR);
+    writeln!(f, "{is_seen}").map_err(|_| EINVAL)
+}
+
 /// The loaded driver. In debugfs:
 /// - `requeues`: how often a request that was to be requeued was queued
 /// - `halved_depth`: asks for queues too deep for memory, and shows how deep they became
 /// - `refused_limits`: how many limits are refused, each with a line in the log
+/// - `internal_error`: sends a request of the driver's own that fails, and shows whether that was seen
 pub(crate) struct ContractModule {
     _shown: Pin<KBox<debugfs::Scope<[GenDisk<Contract>; 2]>>>,
 }
@@ -457,6 +478,9 @@ fn show<'data>(disks: &'data [GenDisk<Contract>; 2], dir: &debugfs::ScopedDir<'d
     });
     dir.read_callback_file(c"halved_depth", disks, &|_, f| {
         show_halved_depth(f).map_err(|_| fmt::Error)
+    });
+    dir.read_callback_file(c"internal_error", disks, &|_, f| {
+        show_internal_error(f).map_err(|_| fmt::Error)
     });
     dir.read_callback_file(c"refused_limits", disks, &|_, f| {
         writeln!(f, "{}", refused_limits().map_err(|_| fmt::Error)?)
