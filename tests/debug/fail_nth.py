@@ -13,7 +13,8 @@ WHAT and UNDO are one of
 
 The first allocation of WHAT fails, then, in the next attempt, the second one, and so on until none is left to
 fail (Documentation/fault-injection, fail-nth). Each attempt has to succeed, or to fail with ENOMEM. After a
-failure the same must succeed without one. What succeeded is undone. Prints what was seen.
+failure the same must succeed without one. What succeeded is undone. Prints what was seen; and each minute, to file
+descriptor 3, how far it is.
 
     ATTEMPTS=N SEED=S    about so many allocations, evenly spread from one at chance on, if there are more
     ALSO=ERRNO           this one says it as well
@@ -30,6 +31,7 @@ import sys
 import time
 
 MANY = 1_000_000
+PROGRESS_SECONDS = 60
 EXPECTED = {"worked", "ENOMEM", os.environ.get("ALSO")}
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -139,7 +141,11 @@ def main():
     attempts = int(os.environ.get("ATTEMPTS", "0")) or allocations
     step = max(1, allocations // attempts)
     n = random.Random(os.environ.get("SEED", "")).randint(1, step)
+    next_progress = time.monotonic() + PROGRESS_SECONDS
     while True:
+        if time.monotonic() > next_progress:
+            os.write(3, f"# allocation {n} of {allocations}\n".encode())
+            next_progress += PROGRESS_SECONDS
         result, left = attempt(n)
         if left != 0:
             if result != "worked":
