@@ -362,8 +362,8 @@ impl<T: DiskOperations> GenDisk<T> {
         unsafe { bindings::set_disk_ro(self.disk.as_ptr(), yes) };
     }
 
-    /// Keeps everybody from opening the disk until the guard is dropped; `None` if somebody has it open. May
-    /// sleep. Take it before [`freeze`](GenDisk::freeze).
+    /// Keeps everybody from opening the disk until the guard is dropped; `None` if somebody has it open, or is just
+    /// opening or closing it. Take it before [`freeze`](GenDisk::freeze).
     pub(crate) fn keep_closed(&self) -> Option<Closed<'_>> {
         // SAFETY: By the type's invariant the disk is valid.
         let is_closed = unsafe { bindings::rnullblk_lock_if_closed(self.disk.as_ptr()) };

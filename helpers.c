@@ -134,10 +134,14 @@ bool rnullblk_is_read_only(struct gendisk *disk)
 	return bdev_read_only(disk->part0);
 }
 
-/* Takes the lock under which a disk is opened and closed, if nobody has it open. */
+/*
+ * Takes the lock under which a disk is opened and closed, if nobody has it open, nor has the lock: who opens a disk reads
+ * its partitions under it, and if that hangs, so would who waits for the lock.
+ */
 bool rnullblk_lock_if_closed(struct gendisk *disk)
 {
-	mutex_lock(&disk->open_mutex);
+	if (!mutex_trylock(&disk->open_mutex))
+		return false;
 	if (!disk_openers(disk))
 		return true;
 	mutex_unlock(&disk->open_mutex);

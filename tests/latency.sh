@@ -265,6 +265,45 @@ no_change() {
     quick_power_off dut 4
 }
 
+# The kernel reads the partitions while it opens the disk, and keeps others from opening it.
+hangs_when_opened() {
+    slow completion_nsec 1000 store thin
+    set_to dut snapshot before
+    set_to dut hang 1
+    dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct status=none &
+    reader=$!
+    wait_for 5 is_started
+    fails_with "Device or resource busy" set_to dut size 1
+    fails_with "Device or resource busy" set_to dut rollback before
+    kill -0 "$reader"
+    set_to dut hang 0
+    wait "$reader"
+    wait_for 5 set_to dut size 1
+}
+
+# Nor does it wait for a file system that waits for what hangs.
+cut_in_a_hang() {
+    slow size 64 completion_nsec 1000
+    mkfs.ext4 -q /dev/dut
+    mnt=$(mount_dir)
+    mount /dev/dut "$mnt"
+    echo 60000 >/sys/block/dut/queue/io_timeout
+    cp "$TESTS"/*.sh "$mnt"
+    set_to dut hang 1
+    umount "$mnt" &
+    unmounter=$!
+    wait_for 5 is_started
+    cut_at=$(date +%s)
+    set_to dut power_cut 1
+    echo "the cut took $(($(date +%s) - cut_at)) s"
+    [ $(($(date +%s) - cut_at)) -lt 4 ]
+    wait "$unmounter" || true
+    power dut 0
+    set_to dut hang 0
+    power dut 1
+    e2fsck -fp /dev/dut || [ $? -eq 1 ]
+}
+
 verified() {
     for queues in 1 2; do
         slow submit_queues $queues read_latency "uniform 0 2$MS" write_latency "exponential 1$MS" lanes 8
@@ -312,6 +351,8 @@ check "what is not answered times out, or the power goes" no_end
 check "the next one is not answered, either" many_time_out
 check "no number of queues changes while another disk of the tag set hangs" another_hangs
 check "no change waits for what hangs for ever" no_change
+check "not even for what hangs while it opens the disk" hangs_when_opened
+check "a power cut waits for nothing that hangs" cut_in_a_hang
 check "the data is right" verified
 check "as a parameter" as_parameter
 check "what cannot be" refused
