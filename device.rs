@@ -1368,14 +1368,16 @@ impl RamDisk {
     pub(crate) fn pull_out(&self) {
         self.disk.data().is_gone.store(1, Relaxed);
         self.disk.data().look_for_detours();
-        self.disk.mark_dead();
         // A callback that did not see the flag has left its request in the device when this returns.
-        let _quiesced = self.disk.quiesce();
+        let quiesced = self.disk.quiesce();
         self.disk.for_each_in_flight(|rq| {
             if let Some(rq) = rq.take() {
                 rq.end(Status::IOERR);
             }
         });
+        drop(quiesced);
+        // Last: this may wait for who waits for a request.
+        self.disk.mark_dead();
     }
 
     /// The power is cut: the device is gone as if pulled out, and when it is dropped what is not durable is left as
