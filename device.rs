@@ -1316,16 +1316,18 @@ impl RamDisk {
     ///
     /// # Errors
     ///
-    /// `EBUSY`, with a line in the log, while the device hangs, or another one of the tag set; and those of [`RamDisk::freeze`]: the change itself waits
-    /// for as long as it takes. Those of [`TagSet::change_hw_queues`].
+    /// `EBUSY`, with a line in the log, while the device hangs, or another one of the tag set; `ETIMEDOUT`, too, if
+    /// something is in flight for too long. Those of [`TagSet::change_hw_queues`].
     pub(crate) fn change_hw_queues(&self, choose: impl FnOnce(HwQueues) -> HwQueues) -> Result {
         if self.disk.tagset().data().hung.load(Relaxed) != 0 {
             let name = self.disk.name();
             pr_err!("{name}: not changed: it hangs, or one that it shares its tags with\n");
             return Err(EBUSY);
         }
-        drop(self.freeze()?);
-        self.disk.tagset().change_hw_queues(choose)
+        self.disk
+            .tagset()
+            .change_hw_queues(FREEZE_MSEC, choose)
+            .inspect_err(|error| self.log_if_late(*error))
     }
 
     /// To be called after bad blocks were added or cleared.
@@ -1357,10 +1359,16 @@ impl RamDisk {
     ///
     /// `ETIMEDOUT`, with a line in the log, if something is in flight for too long.
     fn freeze(&self) -> Result<Frozen<'_, RamDiskOperations>> {
-        self.disk.freeze_within(FREEZE_MSEC).inspect_err(|_| {
+        self.disk
+            .freeze_within(FREEZE_MSEC)
+            .inspect_err(|error| self.log_if_late(*error))
+    }
+
+    fn log_if_late(&self, error: Error) {
+        if error == ETIMEDOUT {
             let name = self.disk.name();
             pr_err!("{name}: not changed: requests are in flight for more than {FREEZE_MSEC} ms\n");
-        })
+        }
     }
 
     /// The device is pulled out: whatever it was asked for fails, now and from now on. Some tasks

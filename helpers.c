@@ -124,6 +124,29 @@ bool rnullblk_freeze_queue_within(struct request_queue *queue, unsigned int msec
 	return false;
 }
 
+/* Waits until no disk of the tag set has requests in flight, for so many milliseconds at most; false if one still has. */
+bool rnullblk_is_idle_within(struct blk_mq_tag_set *set, unsigned int msecs)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(msecs);
+	unsigned int memflags = memalloc_noio_save();
+	struct request_queue *queue;
+	bool is_idle = true;
+
+	mutex_lock(&set->tag_list_lock);
+	list_for_each_entry(queue, &set->tag_list, tag_set_list)
+		blk_freeze_queue_start(queue);
+	list_for_each_entry(queue, &set->tag_list, tag_set_list) {
+		long left = end - jiffies;
+
+		is_idle = is_idle && blk_mq_freeze_queue_wait_timeout(queue, max(left, 0L));
+	}
+	list_for_each_entry(queue, &set->tag_list, tag_set_list)
+		blk_mq_unfreeze_queue_nomemrestore(queue);
+	mutex_unlock(&set->tag_list_lock);
+	memalloc_noio_restore(memflags);
+	return is_idle;
+}
+
 void rnullblk_unfreeze_queue(struct request_queue *queue, unsigned int memflags)
 {
 	blk_mq_unfreeze_queue(queue, memflags);

@@ -350,8 +350,13 @@ impl<T: Operations> TagSet<T> {
     /// # Errors
     ///
     /// `EINVAL` for no default queue, more than there are CPUs, or a kind that the set was not
-    /// made with; `ENOMEM`, and then everything is as it was.
-    pub(crate) fn change_hw_queues(&self, choose: impl FnOnce(HwQueues) -> HwQueues) -> Result {
+    /// made with; `ETIMEDOUT` if there is something in flight after `msec` milliseconds, `ENOMEM`; then everything is as it
+    /// was.
+    pub(crate) fn change_hw_queues(
+        &self,
+        msec: u32,
+        choose: impl FnOnce(HwQueues) -> HwQueues,
+    ) -> Result {
         let _change = self.change.lock();
         let before = self.hw_queues();
         let queues = choose(before);
@@ -368,6 +373,10 @@ impl<T: Operations> TagSet<T> {
         let total = i32::try_from(queues.total())?;
         if !is_valid {
             return Err(EINVAL);
+        }
+        // SAFETY: By the type's invariant the set is valid. The function takes the lock it needs.
+        if !unsafe { bindings::rnullblk_is_idle_within(self.as_raw(), msec) } {
+            return Err(ETIMEDOUT);
         }
 
         self.fallback.store(before.pack(), Relaxed);

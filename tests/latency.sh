@@ -229,10 +229,26 @@ another_hangs() {
     power dut 0
     set_to other submit_queues 1
     has other submit_queues 1
+    # Requests that go on for ever keep it waiting, for a while.
+    power other 0
+    set_to other timeout_inject 1,100,0,-1
+    set_to other timeout_retry 1
+    power other 1
+    set_to dut hang 0
+    power dut 1
+    dd if=/dev/other of=/dev/null bs=4k count=1 iflag=direct status=none &
+    reader=$!
+    wait_for 5 grep -q '^[1-9]' "$DEBUGFS/other/in_flight"
+    fails_with "timed out" set_to dut submit_queues 2
+    log_has "dut: not changed: requests are in flight"
+    has dut submit_queues 1
+    quick_power_off other 4
+    wait "$reader" || true
+    set_to dut submit_queues 2
     rmdir "$CONFIG/other"
 }
 
-expect_log 'I/O error, dev dut|Buffer I/O error on dev dut'
+expect_log 'I/O error, dev (dut|other)|Buffer I/O error on dev (dut|other)'
 
 # A hang that nothing ends: a change waits for it for a while, so that somebody can end it.
 no_change() {
