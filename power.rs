@@ -104,9 +104,10 @@ impl Prepared {
         let add = || {
             let (disk, settlement) = self.disk.add()?;
             let disk = control::show(disk, name, &registry::debugfs()?)?;
-            let listed = Listed::new(name, disk.clone())?;
+            let listed = Listed::new(name)?;
             disk.settle(settlement)?;
             disk.set_hang(self.hang);
+            listed.publish(disk.clone());
             Ok((listed, disk))
         };
         let (listed, disk) = add().map_err(|error| log_not_made(name, error))?;

@@ -197,7 +197,7 @@ impl Drop for SharedTagSet {
 #[pin_data]
 struct Entry {
     name: CString,
-    /// `None` when it is about to go.
+    /// `None` when it is not ready yet, or about to go.
     #[pin]
     disk: Mutex<Option<ShownRamDisk>>,
 }
@@ -206,18 +206,23 @@ struct Entry {
 pub(crate) struct Listed(Arc<Entry>);
 
 impl Listed {
-    /// Lists the device `name`.
-    pub(crate) fn new(name: &CStr, disk: ShownRamDisk) -> Result<Self> {
+    /// Makes an entry for the device `name`. It is not found yet.
+    pub(crate) fn new(name: &CStr) -> Result<Self> {
         let name = CString::try_from(name)?;
         let init = try_pin_init!(Entry {
             name,
-            disk <- new_mutex!(Some(disk)),
+            disk <- new_mutex!(None),
         }? Error);
         let entry = Arc::pin_init(init, GFP_KERNEL)?;
         let mut guard = REGISTRY.lock();
         let listed = &mut guard.as_mut().ok_or(ENODEV)?.listed;
         listed.push(entry.clone(), GFP_KERNEL)?;
         Ok(Self(entry))
+    }
+
+    /// From here on the device is found.
+    pub(crate) fn publish(&self, disk: ShownRamDisk) {
+        *self.0.disk.lock() = Some(disk);
     }
 }
 

@@ -347,6 +347,9 @@ impl<T: Operations> TagSet<T> {
     /// Changes the number of hardware queues of all the disks of the set to what `choose` makes of
     /// those there are, while they are in use: requests wait meanwhile. May sleep.
     ///
+    /// The block layer waits for all that is in flight, without an end. So this waits before, for a device that may leave
+    /// requests without an answer.
+    ///
     /// # Errors
     ///
     /// `EINVAL` for no default queue, more than there are CPUs, or a kind that the set was not
