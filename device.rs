@@ -529,9 +529,8 @@ impl Device {
         if status != Status::OK {
             hw.counters.errors.add(1);
         }
-        let is_forgotten = self.faults.timeout.strikes(rq.bytes());
-        rq.data().is_forgotten.store(is_forgotten.into(), Relaxed);
-        if is_forgotten {
+        if self.faults.timeout.strikes(rq.bytes()) {
+            rq.data().is_forgotten.store(1, Relaxed);
             rq.data().status.store(status.as_raw().into(), Relaxed);
             rq.park();
             return Ok(());
@@ -670,6 +669,7 @@ impl Device {
         status: Status,
     ) {
         rq.data().status.store(status.as_raw().into(), Relaxed);
+        rq.data().is_forgotten.store(0, Relaxed);
         let wait_nsec = self.throttle.as_ref().map_or(0, |throttle| {
             let bytes = match rq.operation() {
                 Operation::Read | Operation::Write => rq.bytes(),
@@ -721,8 +721,14 @@ impl Device {
             self.has_unposted.store(1, Relaxed);
             return;
         }
-        // There is no ring, or late answers fill it: so the device is quick.
+        // There is no ring, or late answers fill it.
         if let Some(rq) = hw.take(id) {
+            if delay_nsec >= rq.timeout_nsec() {
+                // Like those whose answers fill it: it times out.
+                rq.park();
+                return;
+            }
+            // So the device is quick.
             let status = rq.data().status();
             rq.end(status);
         }

@@ -108,6 +108,11 @@ void rnullblk_requeue(struct request *rq, unsigned long delay_msecs)
 	percpu_ref_put(&queue->q_usage_counter);
 }
 
+u64 rnullblk_timeout_nsec(const struct request *rq)
+{
+	return jiffies64_to_nsecs(rq->timeout);
+}
+
 unsigned int rnullblk_freeze_queue(struct request_queue *queue)
 {
 	return blk_mq_freeze_queue(queue);

@@ -664,6 +664,12 @@ impl<T: Operations> Request<T> {
         self.raw().tag.unsigned_abs()
     }
 
+    /// How long it may take before it times out, in nanoseconds.
+    pub(crate) fn timeout_nsec(&self) -> u64 {
+        // SAFETY: By the type's invariant the request is valid, and it was started.
+        unsafe { bindings::rnullblk_timeout_nsec(self.raw()) }
+    }
+
     /// The hardware queue that the request came through.
     #[inline(always)]
     pub(crate) fn hw_queue(&self) -> &HwQueue<T> {

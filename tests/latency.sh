@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # Latencies have the shape that they shall have, for each operation, and the same again; lanes work on so many requests at
 # once; a hang lasts until it is ended.
-plan 15
+plan 17
 
 pick_seed
 RAM=$(mount_dir ram)
@@ -199,11 +199,10 @@ is_over() { ! kill -0 "$1" 2>/dev/null; }
 
 # However many have timed out: the next one has no answer, either.
 many_time_out() {
+    slow submit_queues 1 hw_queue_depth 1 completion_nsec 60000$MS
+    time_out
     slow submit_queues 1 hw_queue_depth 1 hang 1
-    echo 200 >/sys/block/dut/queue/io_timeout
-    for _ in 1 2 3 4 5 6; do
-        fails_with "timed out" dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct
-    done
+    time_out
     echo 30000 >/sys/block/dut/queue/io_timeout
     dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct status=none &
     reader=$!
@@ -214,6 +213,12 @@ many_time_out() {
     wait_for 5 is_over "$reader"
     wait "$reader"
     took read 2
+}
+time_out() {
+    echo 200 >/sys/block/dut/queue/io_timeout
+    for _ in 1 2 3 4 5 6; do
+        fails_with "timed out" dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct
+    done
 }
 
 # Numbers of queues are those of all disks that share the tags: none changes as long as one of them hangs.
