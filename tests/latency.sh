@@ -290,6 +290,7 @@ no_change() {
 hangs_when_opened() {
     slow completion_nsec 1000 store thin
     set_to dut snapshot before
+    set_to dut timeout_retry 1
     set_to dut hang 1
     dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct status=none &
     reader=$!
