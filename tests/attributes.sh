@@ -155,23 +155,34 @@ refused() {
     name=$1 value=$2 allowed=$3
     shift 3
     echo "$LOG_MARK: the last values" >/dev/kmsg
-    for bad in "$@"; do
-        bad=$(spaced "$bad")
-        if set_to dut "$name" "$bad" 2>"$WORK/said"; then
-            echo "$name took '$bad'"
-            return 1
-        fi
-        grep -qE "Invalid argument|out of range" "$WORK/said"
-    done
+    write_refused "$CONFIG/dut/$name" "$@" 2>"$WORK/said" >"$WORK/values" || {
+        cat "$WORK/said"
+        return 1
+    }
+    [ "$(grep -cE "Invalid argument|out of range" "$WORK/said")" -eq $# ]
     has dut "$name" "$value"
-    for bad in "$@"; do
-        bad=$(spaced "$bad")
+    while IFS= read -r bad; do
         echo "dut: $name=$bad refused: allowed is $allowed"
-    done >"$WORK/expected"
+    done <"$WORK/values" >"$WORK/expected"
     dmesg | awk -v mark="$LOG_MARK: the last values" '
         index($0, mark) { said = ""; next }
         sub(/^[^]]*\] rnullblk: /, "") { said = said $0 "\n" }
         END { printf "%s", said }' | diff "$WORK/expected" -
+}
+
+# write_refused FILE BAD...: writes them, _ as a space, and fails if one is taken; prints them. One process for all, as they
+# are many.
+write_refused() {
+    bash -c '
+        file=$1
+        shift
+        for bad in "${@//_/ }"; do
+            if printf "%s\n" "$bad" >"$file"; then
+                echo "took $bad" >&2
+                exit 1
+            fi
+            echo "$bad"
+        done' bash "$@"
 }
 
 # effect NAME VALUE FILE CONTENT: with that value a file below /sys/block/dut says so.
