@@ -375,7 +375,7 @@ impl<T: DiskOperations> GenDisk<T> {
     }
 
     /// The disk was pulled out: everything that is submitted from now on fails, file systems are
-    /// told and write nothing back. Requests in flight still have to be ended. May sleep.
+    /// told and write nothing back. May wait for who waits for a request in flight: end these before. May sleep.
     pub(crate) fn mark_dead(&self) {
         // SAFETY: By the type's invariant the disk was added.
         unsafe { bindings::blk_mark_disk_dead(self.disk.as_ptr()) };
