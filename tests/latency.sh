@@ -255,8 +255,8 @@ another_hangs() {
 
 expect_log 'I/O error, dev (dut|other)|Buffer I/O error on dev (dut|other)'
 
-# A hang that nothing ends: a change waits for it for a while, so that somebody can end it.
-no_change() {
+# A read hangs, and times out again and again; sets $reader. There is a snapshot.
+hang_for_ever() {
     slow completion_nsec 1000 store thin
     set_to dut snapshot before
     set_to dut timeout_retry 1
@@ -264,6 +264,11 @@ no_change() {
     dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct status=none &
     reader=$!
     wait_for 5 is_started
+}
+
+# A hang that nothing ends: a change waits for it for a while, so that somebody can end it.
+no_change() {
+    hang_for_ever
     size=$(cat $CONFIG/dut/size)
     fails_with "timed out" set_to dut rollback "before force"
     fails_with "Device or resource busy" set_to dut submit_queues 2
@@ -288,13 +293,7 @@ no_change() {
 
 # The kernel reads the partitions while it opens the disk, and keeps others from opening it.
 hangs_when_opened() {
-    slow completion_nsec 1000 store thin
-    set_to dut snapshot before
-    set_to dut timeout_retry 1
-    set_to dut hang 1
-    dd if=/dev/dut of=/dev/null bs=4k count=1 iflag=direct status=none &
-    reader=$!
-    wait_for 5 is_started
+    hang_for_ever
     fails_with "Device or resource busy" set_to dut size 1
     fails_with "Device or resource busy" set_to dut rollback before
     kill -0 "$reader"
