@@ -60,9 +60,11 @@ striped() {
     volumes
     create -n striped -i 2 -I 64k -L 64M
     verified_io /dev/$VG/striped
-    for device in rblk0 rblk1; do
-        [ "$(counter writes '' $device)" -ge 500 ]
-    done
+    before0=$(sectors_written /dev/rblk0)
+    before1=$(sectors_written /dev/rblk1)
+    dd if=/dev/zero bs=1M count=64 of=/dev/$VG/striped oflag=direct status=none
+    [ $(($(sectors_written /dev/rblk0) - before0)) -eq $((32 * 2048)) ] # half of it each
+    [ $(($(sectors_written /dev/rblk1) - before1)) -eq $((32 * 2048)) ]
 }
 
 snapshot() {
