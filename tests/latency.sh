@@ -87,7 +87,7 @@ spread() {
     at_least 1 <"$RAM/ms"
     [ "$(awk '$1 >= 60' "$RAM/ms" | wc -l)" -ge 12 ]
     slow read_latency "exponential 60$MS"
-    took read 24 >"$RAM/ms"
+    took read 40 >"$RAM/ms"
     [ "$(awk '$1 < 60' "$RAM/ms" | wc -l)" -ge 5 ]
     [ "$(awk '$1 >= 60' "$RAM/ms" | wc -l)" -ge 2 ]
 }
@@ -99,17 +99,17 @@ exceptions() {
     slow_one=$(awk '$1 >= 200 { print NR % 4; exit }' "$RAM/ms")
     awk -v slow="$slow_one" 'NR % 4 == slow' "$RAM/ms" | at_least 200
     awk -v slow="$slow_one" 'NR % 4 != slow' "$RAM/ms" | half_at_most 70
-    took write 40 >"$RAM/ms"
+    took write 60 >"$RAM/ms"
     slow_ones=$(awk '$1 >= 200' "$RAM/ms" | wc -l)
-    echo "$slow_ones of 40 took 200 ms"
-    [ "$slow_ones" -ge 4 ] && [ "$slow_ones" -le 24 ]
+    echo "$slow_ones of 60 took 200 ms"
+    [ "$slow_ones" -ge 5 ] && [ "$slow_ones" -le 36 ] # of 18 expected; 1 seed in 100 000 has others
 }
 
 # Which are slow is decided by the seed.
 same_again() {
     for time in 1 2 3; do
         slow write_latency "fixed 0 percent 40 250$MS"
-        took write 20 | awk '{ print $1 >= 250 ? "slow" : "quick" }' >"$RAM/time$time"
+        took write 30 | awk '{ print $1 >= 250 ? "slow" : "quick" }' >"$RAM/time$time"
         seed=$((seed + time / 2)) # another one the third time
     done
     # What the emulator made slow is slow for another reason; none that is slow can be quick.
