@@ -112,9 +112,9 @@ under_load() {
     requests=$(($(counter reads) + $(counter writes) - before))
     echo "$requests requests"
     [ "$requests" -eq "$ios" ]
-    # About one in a hundred.
-    [ $((errors * 200)) -ge "$requests" ]
-    [ $((errors * 50)) -le "$requests" ]
+    # One in a hundred, within five standard deviations.
+    off=$((100 * errors - requests))
+    [ $((off * off)) -le $((25 * 99 * requests)) ]
 }
 
 check "forgotten ones end with ETIMEDOUT after 300 ms" forgotten_end_in_time 300 irqmode=0
