@@ -2,10 +2,15 @@
 /*
  * Functions of the kernel that exist only as inline functions or macros, so that Rust can call them.
  */
+#include <linux/cleanup.h>
 #include <linux/configfs.h>
+#include <linux/delay.h>
+#include <linux/debugfs.h>
 #include <linux/device.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/nodemask.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -254,6 +259,47 @@ void __wrap_configfs_unregister_subsystem(struct configfs_subsystem *subsys)
 {
 	if (subsys->su_group.cg_item.ci_group)
 		__real_configfs_unregister_subsystem(subsys);
+}
+
+/*
+ * Files of kernel::debugfs have no owner (7.2, 7.3): who has one open would close it in a module that is gone. These get one.
+ * A copy of the operations of each kind of file is enough, whatever the number of devices.
+ */
+struct dentry *__real_debugfs_create_file_full(const char *name, umode_t mode, struct dentry *parent, void *data,
+					       const void *aux, const struct file_operations *fops) __weak;
+struct dentry *__wrap_debugfs_create_file_full(const char *name, umode_t mode, struct dentry *parent, void *data,
+					       const void *aux, const struct file_operations *fops);
+
+static struct owned_fops {
+	const struct file_operations *of;
+	struct file_operations fops;
+} owned_fops[16];
+static DEFINE_MUTEX(owned_fops_lock);
+
+static const struct file_operations *with_owner(const struct file_operations *fops)
+{
+	struct owned_fops *owned;
+
+	guard(mutex)(&owned_fops_lock);
+	for (owned = owned_fops; owned < owned_fops + ARRAY_SIZE(owned_fops); owned++) {
+		if (!owned->of) {
+			owned->of = fops;
+			owned->fops = *fops;
+			owned->fops.owner = THIS_MODULE;
+		}
+		if (owned->of == fops)
+			return &owned->fops;
+	}
+	return NULL;
+}
+
+struct dentry *__wrap_debugfs_create_file_full(const char *name, umode_t mode, struct dentry *parent, void *data,
+					       const void *aux, const struct file_operations *fops)
+{
+	fops = with_owner(fops);
+	if (WARN_ON_ONCE(!fops))
+		return ERR_PTR(-ENOSPC); /* the array is too short */
+	return __real_debugfs_create_file_full(name, mode, parent, data, aux, fops);
 }
 
 void rnullblk_cond_resched(void)

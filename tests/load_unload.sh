@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # The module loads, unloads, and gives back all memory it took, time and again.
-plan 6
+plan 9
 
 cycle() { # cycle TIMES
     for _ in $(seq "$1"); do
@@ -47,6 +47,62 @@ without_its_name() {
     unload
 }
 
+# What is open keeps the module, also when its device is gone; it says errors then, and closing it is no use of what was freed.
+open_files_keep_it() {
+    load size=4
+    exec 3<"$DEBUGFS/rblk0/queues"
+    fails_with "in use" rmmod rnullblk
+    exec 3<&-
+    new dut
+    set_to dut size 4
+    power dut 1
+    exec 3<"$DEBUGFS/dut/in_flight" 4<>"$DEBUGFS/dut/size" 5<>"$CONFIG/dut/size" 6</sys/block/dut/inflight
+    rmdir "$CONFIG/dut"
+    for file in 3 4 5 6; do
+        fails_with "" cat <&$file
+    done
+    fails_with "" sh -c '/bin/echo 8 >&4'
+    fails_with "" sh -c '/bin/echo 8 >&5'
+    fails_with "in use" rmmod rnullblk
+    exec 3<&- 4>&- 5>&- 6<&-
+    rmmod rnullblk
+}
+
+# The second device cannot be made while somebody has the first one open: loading fails when he has closed it.
+failing_waits_for_users() {
+    modprobe null_blk nr_devices=0
+    mkdir /sys/kernel/config/nullb/rblk1
+    echo 1 >/sys/kernel/config/nullb/rblk1/power
+    # udev is as quick as this at times.
+    python3 - <<'END' &
+import os, time
+while True:
+    try:
+        disk = os.open("/dev/rblk0", os.O_RDONLY)
+        break
+    except OSError:
+        pass
+time.sleep(2)
+os.close(disk)
+END
+    opener=$!
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        fails_with "File exists|resource busy" insmod "$RNULLBLK_KO" nr_devices=2 size=4
+        kill -0 "$opener" 2>/dev/null || break
+    done
+    wait "$opener"
+    rmdir /sys/kernel/config/nullb/rblk1
+    rmmod null_blk
+}
+
+# So many that a table of them is more than the page allocator gives; the first one cannot be made.
+as_many_as_can_be() {
+    fails_with "Cannot allocate memory" insmod "$RNULLBLK_KO" nr_devices=65535 memory_backed=0 \
+        init_hctx_fault_inject=1,100,0,-1
+}
+
+# The kernel says with a call trace that a name is taken.
+expect_log 'sysfs: cannot create duplicate filename|kobject_add_internal failed for rblk1|Call Trace:$'
 check "the module loads" load
 check "its devices are there" test -b /dev/rblk0
 check "it unloads, and its devices go" sh -c 'rmmod rnullblk && test ! -e /dev/rblk0'
@@ -56,5 +112,8 @@ else
     skip "it does without configfs" "configfs is no module of this kernel"
 fi
 check "it does without its name in configfs" without_its_name
+check "an open file keeps it, whatever becomes of its device" open_files_keep_it
+check "loading that fails waits for who has a device open" failing_waits_for_users
+check "so many devices that there is no memory for them" as_many_as_can_be
 check "$(scaled 50) times loaded and unloaded, memory is back where it was" time_and_again
 finish
