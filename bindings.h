@@ -45,6 +45,7 @@ void rnullblk_rescan_partitions(struct gendisk *disk);
 void rnullblk_set_geometry(struct hd_geometry *geometry, u8 heads, u8 sectors, u16 cylinders);
 struct blk_mq_hw_ctx *rnullblk_queue_hctx(struct request_queue *queue, unsigned int index);
 
+void rnullblk_wait_for_users(void);
 bool rnullblk_has_configfs(void);
 struct badblocks *rnullblk_badblocks_new(void);
 void rnullblk_badblocks_free(struct badblocks *bb);

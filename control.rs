@@ -21,26 +21,52 @@ use crate::{
     counters::Counters,
     device::RamDisk,
     registry,
-    tagset::HwQueues, //
+    settings,
+    tagset::HwQueues,
+    values::Written, //
 };
-use core::str::FromStr;
+use core::{
+    convert::Infallible,
+    mem::MaybeUninit,
+    str::FromStr, //
+};
 use kernel::{
     debugfs,
     fmt,
     prelude::*,
-    sync::Arc,
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
     uaccess::UserSliceReader, //
 };
 
 /// A RAM disk with its directory. Dropping the last of it first removes the directory, then the disk.
 pub(crate) type ShownRamDisk = Arc<debugfs::Scope<RamDisk>>;
 
-/// Makes the directory `name` for `disk` in `parent`.
-///
-/// # Errors
-///
-/// `ENOMEM` for the disk's new place. That a directory cannot be made is no error.
-pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<ShownRamDisk> {
+const QUEUES: &str = "1 to the number of possible CPUs";
+const POLL_QUEUES: &str =
+    "0 to the number of possible CPUs, 0 if there were none when the power came on";
+
+/// A place for a disk that will be shown.
+pub(crate) struct Place(UniqueArc<MaybeUninit<debugfs::Scope<RamDisk>>>);
+
+impl Place {
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(UniqueArc::new_uninit(GFP_KERNEL)?))
+    }
+}
+
+/// Puts `disk` into its place, and makes the directory `name` for it in `parent`. That a directory cannot be made is no error.
+pub(crate) fn show(
+    disk: RamDisk,
+    place: Place,
+    name: &CStr,
+    parent: &debugfs::Dir,
+) -> ShownRamDisk {
     let scope = parent.scope(disk, name, |disk, dir| {
         dir.read_callback_file(c"queues", disk, &show_queues);
         dir.read_callback_file(c"in_flight", disk, &show_in_flight);
@@ -92,7 +118,10 @@ pub(crate) fn show(disk: RamDisk, name: &CStr, parent: &debugfs::Dir) -> Result<
             Ok(())
         });
     });
-    Arc::pin_init(scope, GFP_KERNEL)
+    let shown: Result<_, Infallible> = place.0.write_pin_init(scope);
+    match shown {
+        Ok(shown) => shown.into(),
+    }
 }
 
 fn show_queues(disk: &RamDisk, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -219,6 +219,36 @@ int rnullblk_add_disk(struct gendisk *disk)
 	return error;
 }
 
+/*
+ * Gives up a disk that was not added, and waits until its hardware queues are gone. If adding it failed late, somebody who
+ * looks at all disks (/proc/diskstats) can have the last reference, for a moment.
+ */
+void rnullblk_put_new_disk(struct blk_mq_tag_set *set, struct gendisk *disk)
+{
+	const struct request_queue *gone = disk->queue, *queue;
+	bool is_there;
+
+	put_disk(disk);
+	do {
+		is_there = false;
+		mutex_lock(&set->tag_list_lock);
+		list_for_each_entry(queue, &set->tag_list, tag_set_list)
+			is_there |= queue == gone;
+		mutex_unlock(&set->tag_list_lock);
+		if (is_there)
+			msleep(1);
+	} while (is_there);
+}
+
+/* Who loads the module has a reference, and opening a device, or a file in debugfs, takes one. */
+void rnullblk_wait_for_users(void)
+{
+#ifdef CONFIG_MODULE_UNLOAD
+	while (module_refcount(THIS_MODULE) > 1)
+		msleep(10);
+#endif
+}
+
 void rnullblk_rescan_partitions(struct gendisk *disk)
 {
 	set_bit(GD_NEED_PART_SCAN, &disk->state);

@@ -68,7 +68,7 @@ impl Prepared {
         let make = || {
             let make_tag_set = || -> Result<Arc<TagSet<RamDiskOperations>>> {
                 let options = settings.tag_set_options(Some(&name))?;
-                Arc::pin_init(TagSet::new(options, CommonData::new()), GFP_KERNEL)
+                Arc::pin_init(TagSet::new(options, CommonData::new()?), GFP_KERNEL)
             };
             let shared = match settings.shared_tags() {
                 true => Some(SharedTagSet::get(make_tag_set)?),
@@ -98,13 +98,16 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// What [`NewRamDisk::add`] and [`RamDisk::settle`] return, with a line in the log.
+    /// `ENOMEM` and what [`NewRamDisk::add`] returns, with a line in the log; then nobody has seen the disk. And what
+    /// [`RamDisk::settle`] returns, but only if something was kept.
     pub(crate) fn add(self) -> Result<Powered> {
         let name = &*self.name;
         let add = || {
-            let (disk, settlement) = self.disk.add()?;
-            let disk = control::show(disk, name, &registry::debugfs()?)?;
+            // When the disk is known somebody can open it.
+            let (place, debugfs) = (control::Place::new()?, registry::debugfs()?);
             let listed = Listed::new(name)?;
+            let (disk, settlement) = self.disk.add()?;
+            let disk = control::show(disk, place, name, &debugfs);
             disk.settle(settlement)?;
             disk.set_hang(self.hang);
             listed.publish(disk.clone());

@@ -61,6 +61,15 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// Waits until nobody has a file of the module open, nor a device. To be called while the module is loaded, by who has
+    /// none left. May sleep.
+    pub(crate) fn wait_for_users(&self) {
+        // SAFETY: This may sleep.
+        unsafe { bindings::rnullblk_wait_for_users() };
+    }
+}
+
 impl Drop for Opened {
     fn drop(&mut self) {
         let registry = REGISTRY.lock().take();

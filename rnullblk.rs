@@ -80,15 +80,15 @@ params::module_params! {
 
 /// Makes the devices that the parameters ask for. All of them are made before the first is added: see
 /// [`NewDisk`](disk::NewDisk).
-fn make_devices() -> Result<KVec<Powered>> {
+fn make_devices() -> Result<KVVec<Powered>> {
     settings::check_parameters()?;
     let count = usize::try_from(nr_devices.value().0[0])?;
     let mut settings = Settings::from_parameters();
     settings.check_memory(None, count.try_into()?, None)?;
     registry::set_made_at_load(count);
 
-    let mut prepared = KVec::with_capacity(count, GFP_KERNEL)?;
-    let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
+    let mut prepared = KVVec::with_capacity(count, GFP_KERNEL)?;
+    let mut devices = KVVec::with_capacity(count, GFP_KERNEL)?;
     for _ in 0..count {
         let index = Index::take()?;
         let name = CString::try_from_fmt(fmt!("rblk{}", index.number()))?;
@@ -108,14 +108,15 @@ fn make_devices() -> Result<KVec<Powered>> {
 struct RnullblkModule {
     // Dropped from top to bottom.
     _configfs: Option<configfs::Registered>,
-    _devices: KVec<Powered>,
+    _devices: KVVec<Powered>,
     _registry: registry::Opened,
 }
 
 impl kernel::Module for RnullblkModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let registry = registry::Opened::new();
-        let devices = make_devices()?;
+        // If that fails the module goes, whoever still has one of the devices open.
+        let devices = make_devices().inspect_err(|_| registry.wait_for_users())?;
         // There are disks by now, and somebody may have one open: this must not fail.
         let configfs = configfs::register().unwrap_or_else(|error| {
             pr_err!("no devices at run time: {error:?}\n");
