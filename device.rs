@@ -1111,11 +1111,15 @@ impl RamDisk {
         if size_mib == now_mib {
             return Ok(());
         }
-        let most_mib = match (device.memory_backed, device.store) {
+        let most_now = || match (device.memory_backed, device.store) {
             (true, StoreKind::Linear) => now_mib.saturating_add(ramstore::available_bytes() >> 20),
             (true, StoreKind::Thin) => thinstore::MAX_MIB,
             (false, _) => MAX_SIZE_MIB.unsigned_abs(),
         };
+        let mut most_mib = most_now();
+        if size_mib > most_mib && thinstore::reclaim() {
+            most_mib = most_now();
+        }
         let refuse = |allowed: fmt::Arguments<'_>, error| {
             let name = self.disk.name();
             pr_err!("{name}: size={size_mib} refused: allowed is {allowed}\n");

@@ -316,7 +316,10 @@ impl Medium {
                 // One that is too large stays so for now: see `give_up_surplus`.
                 None | Some(0) => (),
                 Some(more) => {
-                    let room = RamStore::with_room(more)?;
+                    let room = match kind {
+                        StoreKind::Linear => RamStore::with_room(more)?,
+                        StoreKind::Thin => RamStore::with_room(0)?,
+                    };
                     let mut growth = Store::prepare_growth(kind, more, mib, node)?;
                     medium.grown_from = Some((store.mib(), room));
                     store.grow(&mut growth)?;

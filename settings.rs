@@ -445,7 +445,7 @@ impl Settings {
             return Ok(());
         }
         let available_mib =
-            (ramstore::available_bytes() >> 20).saturating_add(kept.map_or(0, Kept::linear_mib));
+            || (ramstore::available_bytes() >> 20).saturating_add(kept.map_or(0, Kept::linear_mib));
         let size_mib = match self.store() {
             StoreKind::Linear => self.unsigned(Key::size),
             StoreKind::Thin => 0,
@@ -454,9 +454,11 @@ impl Settings {
             .saturating_add(self.unsigned(Key::cache_size))
             .saturating_add(self.unsigned(Key::write_log))
             .saturating_add(self.unsigned(Key::history_size));
-        if devices.saturating_mul(size_mib) <= available_mib {
+        let is_enough = || devices.saturating_mul(size_mib) <= available_mib();
+        if is_enough() || (thinstore::reclaim() && is_enough()) {
             return Ok(());
         }
+        let available_mib = available_mib();
         let size = self.unsigned(Key::size);
         match devices {
             1 => log_refused(

@@ -139,10 +139,24 @@ struct Family {
     stores: Atomic<usize>,
     /// 1 if the last look found no more than the reserve: then everyone looks.
     is_short: Atomic<u32>,
-    /// How many pages were given back ever.
-    freed: Atomic<usize>,
-    /// So many of them are free: the others may still wait for the end of a grace period.
-    reclaimed: Atomic<usize>,
+}
+
+/// How many pages all stores have given back ever.
+static FREED: Atomic<usize> = Atomic::new(0);
+/// So many of them are free: the others may still wait for the end of a grace period.
+static RECLAIMED: Atomic<usize> = Atomic::new(0);
+
+/// Waits for the pages that stores have given back, until they are free, and so available. `false` if there are none. May
+/// sleep.
+pub(crate) fn reclaim() -> bool {
+    let freed = FREED.load(Relaxed);
+    if freed == RECLAIMED.load(Relaxed) {
+        return false;
+    }
+    // SAFETY: This may sleep, and RCU waits for no I/O.
+    unsafe { bindings::rcu_barrier() };
+    RECLAIMED.store(freed, Relaxed);
+    true
 }
 
 impl Family {
@@ -170,17 +184,9 @@ impl Family {
         pages < self.max_pages.load(Relaxed)
     }
 
-    /// Waits for the pages that were given back, until they are free. `false` if there are none, or no more pages allowed,
-    /// as those that were given back are not counted any more. May sleep.
+    /// As [`reclaim`]; also `false` if no more pages are allowed, as those that were given back are not counted any more.
     fn reclaim(&self) -> bool {
-        let freed = self.freed.load(Relaxed);
-        if freed == self.reclaimed.load(Relaxed) || !self.may_have(self.pages.load(Relaxed)) {
-            return false;
-        }
-        // SAFETY: This may sleep, and RCU waits for no I/O.
-        unsafe { bindings::rcu_barrier() };
-        self.reclaimed.store(freed, Relaxed);
-        true
+        self.may_have(self.pages.load(Relaxed)) && reclaim()
     }
 
     /// A slot leaves a tree, and with it all that nobody else has. `entry` is what was in the slot. May sleep, but for
@@ -277,7 +283,7 @@ impl Drop for Page<'_> {
         self.family.pages.fetch_sub(1, Relaxed);
         // SAFETY: By the type's invariant.
         unsafe { bindings::rnullblk_free_page_rcu(pointer_to(self.address)) };
-        self.family.freed.add(1, Relaxed);
+        FREED.add(1, Relaxed);
     }
 }
 
@@ -360,8 +366,6 @@ impl ThinStore {
             limited_by: Atomic::new(0),
             stores: Atomic::new(1),
             is_short: Atomic::new(0),
-            freed: Atomic::new(0),
-            reclaimed: Atomic::new(0),
         }? Error);
         Ok(Self {
             root,

@@ -222,6 +222,10 @@ used_kib() {
         END { print kib }' /proc/meminfo "$small"
 }
 
+# Pages, which used_kib does not see.
+available_kib() { awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo; }
+are_available() { [ "$(available_kib)" -gt "$1" ]; } # are_available KIB
+
 has_kasan() { grep -q ' kasan_report$' /proc/kallsyms; }
 
 # memory_is_back BEFORE_KIB LIMIT_KIB: used_kib is less than so much above what it was before; what is freed is back

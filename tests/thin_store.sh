@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # With store=thin memory is taken for what is written, and comes back with a discard; a disk can be far larger than memory,
 # and one that gets no more memory says so.
-plan 17
+plan 20
 
 expect_log 'critical space allocation error|I/O error|EXT4-fs|JBD2|lost async page write|Aborting journal'
 pick_seed
@@ -170,7 +170,7 @@ waits_no_longer() {
 all_memory() {
     thin $((1 << 20))
     fails_with "No space left on device" dd if=/dev/zero of=/dev/dut bs=4M oflag=direct
-    available=$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)
+    available=$(available_kib)
     echo "$available KiB are left"
     [ "$available" -gt $((32 << 10)) ]
     [ "$available" -lt $((160 << 10)) ]
@@ -207,6 +207,50 @@ resized() {
     log_has "dut: size=$(((1 << 30) + 1)) refused: allowed is 1 to $((1 << 30))"
 }
 
+# With the power off, to the largest there is: that takes its root, 8 MiB, and no table for each MiB.
+resized_while_off() {
+    thin 64
+    write 1 0
+    power dut 0
+    set_to dut size $((1 << 30))
+    power dut 1
+    is_noise 1 0
+    is_zero 1 $((1024 * TIB - (1 << 20)))
+    power dut 0
+    set_to dut size 64
+    power dut 1
+    is_noise 1 0
+}
+
+# What another device has given back is there at once, though it is not yet free.
+given_back_by_another() {
+    thin $((1 << 20))
+    fails_with "No space left on device" dd if=/dev/zero of=/dev/dut bs=4M oflag=direct
+    new other
+    set_to other store thin
+    set_to other size 1024
+    power other 1
+    rmdir $CONFIG/dut
+    dd if=/dev/zero of=/dev/other bs=4M count=32 oflag=direct status=none
+    rmdir $CONFIG/other
+}
+
+# Flushes bring what waits for memory back before its time, and do not count.
+waits_beside_flushes() {
+    thin 64 memory_limit 4 memory_wait_msec 3000 write_cache 1
+    dd if=/dev/urandom of=/dev/dut bs=1M count=3 oflag=direct status=none
+    (until [ -e "$WORK/done" ]; do sync /dev/dut; done) &
+    flusher=$!
+    started=$(date +%s%N)
+    fails_with "No space left on device" dd if=/dev/urandom of=/dev/dut bs=1M seek=8 count=8 oflag=direct
+    took_msec=$((($(date +%s%N) - started) / 1000000))
+    touch "$WORK/done"
+    wait "$flusher"
+    echo "took $took_msec ms, beside $(counter flushes "" dut) flushes"
+    [ "$took_msec" -ge 3000 ]
+    [ "$(counter flushes "" dut)" -gt 10 ]
+}
+
 stays() {
     thin 4096
     write 2 $((3 << 30))
@@ -235,7 +279,11 @@ with_cache() {
     sync /dev/dut
     dd if=/dev/urandom of=/dev/dut bs=64k count=48 oflag=direct status=none
     blkdiscard --offset $((1 << 20)) --length 64k /dev/dut
+    # Nor does the cut take memory for what was nothing and is nothing.
+    dd if=/dev/urandom of=/dev/dut bs=1M seek=8 count=2 oflag=direct status=none
+    blkdiscard --offset $((8 << 20)) --length 2M /dev/dut
     set_to dut power_cut "1 nothing"
+    takes 2048 3500
     power dut 1
     cmp -n $((1 << 20)) /dev/dut "$WORK/old"
     cmp -n $((64 << 10)) -i $((1 << 20)):0 /dev/dut /dev/zero
@@ -268,14 +316,13 @@ refused() {
 comes_back() {
     new dut
     before=$(used_kib)
-    available=$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)
+    available=$(available_kib)
     thin $((16 << 20))
     dd if=/dev/urandom of=/dev/dut bs=1M count=64 oflag=direct status=none
     rmdir $CONFIG/dut
     memory_is_back "$before" $((8 << 10))
-    wait_for 10 is_available $((available - (16 << 10)))
+    wait_for 10 are_available $((available - (16 << 10)))
 }
-is_available() { [ "$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)" -gt "$1" ]; }
 
 as_parameter() {
     reload store=thin size=$((1 << 20))
@@ -295,8 +342,11 @@ check "no space left at memory_limit, and again some after a discard" full
 check "a file system on it that gets no memory survives" full_under_ext4
 check "a write waits for memory, and gets it" waits
 check "it waits no longer than memory_wait_msec, nor than the power is on" waits_no_longer
+check "so it does beside flushes" waits_beside_flushes
 check "no space left when memory ends; some is left to others" all_memory
+check "what another device gave back can be had" given_back_by_another
 check "another size" resized
+check "another size while the power is off" resized_while_off
 check "data stays over power off, but not over another store" stays
 check "power cut with a cache" with_cache
 check "what cannot be" refused
