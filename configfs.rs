@@ -44,7 +44,10 @@ use crate::{
         SNAPSHOT, //
     },
     store::Store,
-    values::Allowed, //
+    values::{
+        Allowed,
+        Written, //
+    }, //
 };
 use core::ops::RangeInclusive;
 use kernel::{
@@ -192,15 +195,16 @@ impl Description {
         if state.powered.is_some() {
             return Ok(());
         }
-        if state.clone_of.is_empty() || !state.kept.is_empty() {
-            return self.power_on(&mut state);
-        }
-        let store = self.copy_of(&state.clone_of)?;
-        let settings = state.settings.clone();
-        state.take_over(store);
-        self.power_on(&mut state).inspect_err(|_| {
-            state.kept.forget_store();
-            state.settings = settings;
+        let kept = state.kept.clone();
+        kept.unless_it_fails(|| {
+            if state.clone_of.is_empty() || !kept.is_empty() {
+                return self.power_on(&mut state);
+            }
+            let store = self.copy_of(&state.clone_of)?;
+            let settings = state.settings.clone();
+            state.take_over(store);
+            self.power_on(&mut state)
+                .inspect_err(|_| state.settings = settings)
         })
     }
 
@@ -574,8 +578,12 @@ impl<const NUMBER: u64> AttributeOperations<NUMBER> for Description {
     fn store(description: &Description, page: &[u8]) -> Result {
         registry::check_privilege()?;
         let mut buffer = [0; 128];
-        let text = copy_text(page, &mut buffer)?;
         let name = &description.name;
+        let text = copy_text(page, &mut buffer).inspect_err(|_| {
+            let setting = settings::attribute_name(NUMBER);
+            let allowed = fmt!("a text of 127 bytes at most, without NUL");
+            settings::log_refused(Some(name), setting, &Written(page), allowed)
+        })?;
         let parse = |setting: &CStr, allowed: Allowed| {
             allowed.parse(text).inspect_err(|_| {
                 settings::log_refused(Some(name), setting, &text, fmt!("{allowed}"))

@@ -112,6 +112,18 @@ impl Kept {
         done
     }
 
+    /// Calls `f`, which makes a disk. If it fails, and nothing was kept before, nothing is kept then, either.
+    pub(crate) fn unless_it_fails<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
+        if !self.is_empty() {
+            return f();
+        }
+        let usage = self.usage.lock().clone();
+        f().inspect_err(|_| {
+            self.forget_store();
+            *self.usage.lock() = usage;
+        })
+    }
+
     /// Keeps the store for when the power comes on.
     pub(crate) fn keep(&self, store: Store) {
         *self.usage.lock() = store.usage();

@@ -143,8 +143,13 @@ name_is_taken() {
     noise 4 | dd of=/dev/dut bs=1M iflag=fullblock oflag=direct status=none
     power dut 0
     modprobe null_blk nr_devices=0
-    mkdir /sys/kernel/config/nullb/dut
+    mkdir /sys/kernel/config/nullb/dut /sys/kernel/config/nullb/dut2
     echo 1 >/sys/kernel/config/nullb/dut/power
+    echo 1 >/sys/kernel/config/nullb/dut2/power
+    new dut2
+    fails_with "File exists" set_to dut2 power 1
+    has dut2 memory_kib 0
+    rmdir "$CONFIG/dut2" /sys/kernel/config/nullb/dut2
     fails_with "File exists" set_to dut power 1
     log_has 'rnullblk: dut: not made: EEXIST'
     has dut power 0

@@ -253,6 +253,17 @@ clones() {
     power writable 1
     has_noise writable 2
     rmdir $CONFIG/writable
+    # Nor does one that fails before leave zeroes, which would be kept then.
+    new writable
+    set_to writable store thin
+    set_to writable init_hctx_fault_inject 1,100,0,-1
+    fails_with "Cannot allocate memory" set_to writable power 1
+    fails_with "No such device or address" set_to writable snapshot none
+    set_to writable init_hctx_fault_inject 0,0,0,0
+    set_to writable clone_of dut/golden
+    power writable 1
+    has_noise writable 2
+    rmdir $CONFIG/writable
 }
 
 off() {
@@ -381,6 +392,7 @@ refused() {
 comes_back() {
     new dut
     before=$(used_kib)
+    available=$(available_kib)
     thin dut $((1 << 20))
     fill dut 1 32
     set_to dut snapshot one
@@ -388,6 +400,7 @@ comes_back() {
     set_to dut snapshot two
     rmdir $CONFIG/dut
     memory_is_back "$before" $((8 << 10))
+    wait_for 10 are_available $((available - (16 << 10)))
 }
 
 load nr_devices=0
