@@ -470,7 +470,10 @@ impl Medium {
         mib: u64,
         change: Option<&mut SizeChange>,
     ) -> Result {
-        if self.capacity_sectors != now_mib * SECTORS_PER_MIB {
+        let is_as_large = |store: &Store| usize::try_from(now_mib) == Ok(store.mib());
+        let is_so_large = self.capacity_sectors == now_mib * SECTORS_PER_MIB
+            && self.store.as_ref().is_none_or(is_as_large);
+        if !is_so_large {
             return Err(EBUSY);
         }
         if let (Some(store), Some(change)) = (&mut self.store, change) {
