@@ -15,8 +15,13 @@ use crate::{
         for_each_page,
         RamStore, //
     },
-    store::Store, //
+    segment::Segment,
+    store::{
+        Data,
+        Store, //
+    }, //
 };
+use core::iter;
 use kernel::{
     fmt,
     new_spinlock,
@@ -336,7 +341,7 @@ impl WriteCache {
         pages.flushes = pages.flushes.wrapping_add(1);
     }
 
-    /// The power is off: puts into the store what is durable, where `cut` says so, for blocks of `block_bytes`.
+    /// The power is off: puts into the store what is durable, where `cut` says so, for blocks of `block_bytes`, a power of two.
     /// Nobody uses the store. May sleep.
     ///
     /// # Errors
@@ -361,16 +366,29 @@ impl WriteCache {
                 }
                 page
             };
-            for offset in (0..PAGE_SIZE).step_by(step) {
-                if cut.loses(page, offset) {
+            for offset in (0..PAGE_SIZE).step_by(SECTOR_BYTES) {
+                if cut.loses(page, offset & !step.wrapping_sub(1)) {
                     // CAST: `u64` is as wide as `usize`.
                     let place = |start: u64| start.wrapping_add(offset as u64);
                     let (to, from) = (place(start_of(page)), place(start_of_slot(slot)));
-                    result = result.and(store.copy_from(to, &self.durable, from, step));
+                    result = result.and(self.put_back(store, to, from));
                 }
             }
         }
         result
+    }
+
+    /// Puts a sector of the durable content into the store, if that is another there: writing may take memory that the
+    /// store has not.
+    fn put_back(&self, store: &Store, to: u64, from: u64) -> Result {
+        let (mut now, mut durable) = ([0; SECTOR_BYTES], [0; SECTOR_BYTES]);
+        store.read(to, iter::once(Segment::of(&mut now)))?;
+        self.durable
+            .read(from, iter::once(Segment::of(&mut durable)))?;
+        if now == durable {
+            return Ok(());
+        }
+        store.write(to, iter::once(Segment::of(&mut durable)))
     }
 }
 

@@ -655,7 +655,8 @@ impl Medium {
         }
         match (cache, operation) {
             (Some(cache), Operation::Flush) => cache.flush(),
-            (Some(cache), _) if is_change && (is_volatile || status == Status::OK) => {
+            // Also of what failed: some of it was done.
+            (Some(cache), _) if is_change => {
                 let kept = self.with_store(sector, bytes, |store, position, len| {
                     cache.after_write(store, position, len, noted_before)
                 });

@@ -9,7 +9,11 @@ use crate::{
         self,
         RamStore, //
     },
-    segment::Segment,
+    segment::{
+        FromDevice,
+        Segment,
+        ToDevice, //
+    },
     thinstore::{
         self,
         ThinStore, //
@@ -29,10 +33,18 @@ pub(crate) enum StoreKind {
 /// What a disk does to its data. The plain I/O path does it to a store of a known kind.
 pub(crate) trait Data {
     /// Copies from `position` on into `segments`. Errors as [`ThinStore::read`].
-    fn read<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result;
+    fn read<'a>(
+        &self,
+        position: u64,
+        segments: impl Iterator<Item = Segment<'a, FromDevice>>,
+    ) -> Result;
 
     /// Copies `segments` to the bytes from `position` on. Errors as [`ThinStore::write`].
-    fn write<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result;
+    fn write<'a>(
+        &self,
+        position: u64,
+        segments: impl Iterator<Item = Segment<'a, ToDevice>>,
+    ) -> Result;
 
     /// Makes the `len` bytes from `position` on read as zeroes. A thin store gives their memory back. Errors as
     /// [`ThinStore::zero`].
@@ -41,12 +53,20 @@ pub(crate) trait Data {
 
 impl Data for RamStore {
     #[inline(always)]
-    fn read<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result {
+    fn read<'a>(
+        &self,
+        position: u64,
+        segments: impl Iterator<Item = Segment<'a, FromDevice>>,
+    ) -> Result {
         self.read(position, segments)
     }
 
     #[inline(always)]
-    fn write<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result {
+    fn write<'a>(
+        &self,
+        position: u64,
+        segments: impl Iterator<Item = Segment<'a, ToDevice>>,
+    ) -> Result {
         self.write(position, segments)
     }
 
@@ -57,14 +77,22 @@ impl Data for RamStore {
 }
 
 impl Data for Store {
-    fn read<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result {
+    fn read<'a>(
+        &self,
+        position: u64,
+        segments: impl Iterator<Item = Segment<'a, FromDevice>>,
+    ) -> Result {
         match self {
             Self::Linear(store) => store.read(position, segments),
             Self::Thin(store) => store.read(position, segments),
         }
     }
 
-    fn write<'a>(&self, position: u64, segments: impl Iterator<Item = Segment<'a>>) -> Result {
+    fn write<'a>(
+        &self,
+        position: u64,
+        segments: impl Iterator<Item = Segment<'a, ToDevice>>,
+    ) -> Result {
         match self {
             Self::Linear(store) => store.write(position, segments),
             Self::Thin(store) => store.write(position, segments),
@@ -209,24 +237,6 @@ impl Store {
         match self {
             Self::Linear(store) => to.copy_from(to_position, store, position, len),
             Self::Thin(store) => store.copy_to(position, to, to_position, len),
-        }
-    }
-
-    /// Copies `len` bytes from `from_position` on of a linear store to `position` of this one.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::copy_to`], and `ENOSPC` where memory ends.
-    pub(crate) fn copy_from(
-        &self,
-        position: u64,
-        from: &RamStore,
-        from_position: u64,
-        len: usize,
-    ) -> Result {
-        match self {
-            Self::Linear(store) => store.copy_from(position, from, from_position, len),
-            Self::Thin(store) => store.copy_from(position, from, from_position, len),
         }
     }
 }

@@ -23,7 +23,12 @@ use crate::{
         for_each_page,
         RamStore, //
     },
-    segment::Segment, //
+    segment::{
+        Direction,
+        FromDevice,
+        Segment,
+        ToDevice, //
+    }, //
 };
 use core::{
     iter,
@@ -462,20 +467,22 @@ impl ThinStore {
     pub(crate) fn read<'a>(
         &self,
         position: u64,
-        segments: impl Iterator<Item = Segment<'a>>,
+        segments: impl Iterator<Item = Segment<'a, FromDevice>>,
     ) -> Result {
         self.copy(position, segments, |position, buffer, len| {
             let reading = rcu::read_lock();
             let entry = self.find(position, &reading)?;
-            // SAFETY: The segment has `len` bytes there, and so has the page, which is not freed before `reading` goes.
+            // SAFETY: The segment has `len` bytes there, to be written by its direction, and so has the page, which is not freed before `reading` goes.
             // A segment may overlap the store only if the device is used as its own buffer, through no interface of
             // the kernel.
             unsafe {
                 match page_in(entry) {
-                    0 => bindings::memset(buffer.cast(), 0, len),
-                    page => {
-                        bindings::memcpy(buffer.cast(), pointer_to(page | offset_of(position)), len)
-                    }
+                    0 => bindings::memset(buffer.cast_mut().cast(), 0, len),
+                    page => bindings::memcpy(
+                        buffer.cast_mut().cast(),
+                        pointer_to(page | offset_of(position)),
+                        len,
+                    ),
                 }
             };
             Ok(())
@@ -491,7 +498,7 @@ impl ThinStore {
     pub(crate) fn write<'a>(
         &self,
         position: u64,
-        segments: impl Iterator<Item = Segment<'a>>,
+        segments: impl Iterator<Item = Segment<'a, ToDevice>>,
     ) -> Result {
         self.copy(position, segments, |position, buffer, len| {
             // SAFETY: As in `read`, the other way round: `at` has `len` bytes.
@@ -572,38 +579,14 @@ impl ThinStore {
         result
     }
 
-    /// Copies `len` bytes from `from_position` on of another store to `position` of this one.
-    ///
-    /// # Errors
-    ///
-    /// As [`ThinStore::write`].
-    pub(crate) fn copy_from(
-        &self,
-        position: u64,
-        from: &RamStore,
-        from_position: u64,
-        len: usize,
-    ) -> Result {
-        let mut to = position;
-        let mut result = Ok(());
-        from.for_each_piece(from_position, len, |at, len| {
-            // SAFETY: These are `len` bytes of the other store.
-            let piece = unsafe { Segment::from_raw(at, len) };
-            result = result.and(self.write(to, iter::once(piece)));
-            // CAST: `u64` is as wide as `usize`.
-            to = to.wrapping_add(len as u64);
-        })?;
-        result
-    }
-
     /// Calls `copy_one` for each piece of a page and a segment, with the position of the one, the address of the
     /// other, and the length.
     #[inline(always)]
-    fn copy<'a>(
+    fn copy<'a, D: Direction>(
         &self,
         mut position: u64,
-        segments: impl Iterator<Item = Segment<'a>>,
-        copy_one: impl Fn(usize, *mut u8, usize) -> Result,
+        segments: impl Iterator<Item = Segment<'a, D>>,
+        copy_one: impl Fn(usize, *const u8, usize) -> Result,
     ) -> Result {
         for segment in segments {
             self.within(position, segment.len())?;
