@@ -25,7 +25,9 @@ use crate::{
     },
     segment::{
         self,
-        Segment, //
+        FromDevice,
+        Segment,
+        ToDevice, //
     },
     snapshots::Snapshots,
     store::{
@@ -495,14 +497,18 @@ impl Medium {
             Some(Store::Thin(_)) => Err(self.serve_thin(rq, operation)),
             None => Err(Status::OK),
         };
-        self.move_data(linear, operation, rq.sector(), rq.bytes(), || rq.segments())
+        let (sector, bytes) = (rq.sector(), rq.bytes());
+        let (into, from) = (|| rq.segments(), || rq.segments());
+        self.move_data(linear, operation, sector, bytes, into, from)
     }
 
     /// As [`Medium::serve`], apart, so that the linear store pays nothing for it.
     #[inline(never)]
     fn serve_thin(&self, rq: &Request<RamDiskOperations>, operation: Operation) -> Status {
         let any = || self.any_store();
-        self.move_data(any, operation, rq.sector(), rq.bytes(), || rq.segments())
+        let (sector, bytes) = (rq.sector(), rq.bytes());
+        let (into, from) = (|| rq.segments(), || rq.segments());
+        self.move_data(any, operation, sector, bytes, into, from)
     }
 
     /// Whatever store there is, or how requests end without one.
@@ -510,19 +516,26 @@ impl Medium {
         self.store.as_ref().ok_or(Status::OK)
     }
 
-    /// Moves the data to or from the store that `store` gives, or ends as it says.
+    /// Moves the data to or from the store that `store` gives, or ends as it says: a read `into` these segments, a write
+    /// `from` those.
     #[inline(always)]
-    fn move_data<'a, 'rq, S: Data + 'a, I: Iterator<Item = Segment<'rq>>>(
+    fn move_data<'a, 'rq, S, I, F>(
         &self,
         store: impl FnOnce() -> Result<&'a S, Status>,
         operation: Operation,
         sector: u64,
         bytes: u32,
-        segments: impl FnOnce() -> I,
-    ) -> Status {
+        into: impl FnOnce() -> I,
+        from: impl FnOnce() -> F,
+    ) -> Status
+    where
+        S: Data + 'a,
+        I: Iterator<Item = Segment<'rq, FromDevice>>,
+        F: Iterator<Item = Segment<'rq, ToDevice>>,
+    {
         match operation {
             Operation::Read => self.with_range(store, sector, bytes, |store, position, _| {
-                store.read(position, segments())
+                store.read(position, into())
             }),
             // Without a cache each write is where it stays when it ends, so there is nothing to flush, and FUA
             // comes for free.
@@ -531,7 +544,7 @@ impl Medium {
                 Status::IOERR
             }
             Operation::Write => self.with_range(store, sector, bytes, |store, position, _| {
-                store.write(position, segments())
+                store.write(position, from())
             }),
             // What was discarded reads as zeroes.
             Operation::Discard if self.discard => self.with_range(store, sector, bytes, S::zero),
@@ -646,10 +659,11 @@ impl Medium {
             }
         }
         let any = || self.any_store();
-        let status = self.move_data(any, operation, sector, bytes, || {
-            // CAST: `usize` is at least as wide as `u32`.
-            segment::first_bytes(rq.segments(), bytes as usize)
-        });
+        // CAST: `usize` is at least as wide as `u32`.
+        let len = bytes as usize;
+        let into = || segment::first_bytes(rq.segments(), len);
+        let from = || segment::first_bytes(rq.segments(), len);
+        let status = self.move_data(any, operation, sector, bytes, into, from);
         if let (Some((position, bit)), true) = (wrong_bit, status == Status::OK) {
             self.flip_bit(position, bit);
         }

@@ -12,7 +12,12 @@
 
 use crate::{
     bindings,
-    segment::Segment, //
+    segment::{
+        Direction,
+        FromDevice,
+        Segment,
+        ToDevice, //
+    }, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -270,13 +275,13 @@ impl RamStore {
     pub(crate) fn read<'a>(
         &self,
         position: u64,
-        segments: impl Iterator<Item = Segment<'a>>,
+        segments: impl Iterator<Item = Segment<'a, FromDevice>>,
     ) -> Result {
         self.copy(position, segments, |at, buffer, len| {
             // SAFETY: `copy` gives `len` bytes of the store and as many of a segment, which is valid
-            // for writes by its invariant. A segment may overlap the store only if the device is
+            // for writes by its invariant and direction. A segment may overlap the store only if the device is
             // used as its own buffer, through no interface of the kernel.
-            unsafe { bindings::memcpy(buffer.cast(), at.cast(), len) };
+            unsafe { bindings::memcpy(buffer.cast_mut().cast(), at.cast(), len) };
         })
     }
 
@@ -289,7 +294,7 @@ impl RamStore {
     pub(crate) fn write<'a>(
         &self,
         position: u64,
-        segments: impl Iterator<Item = Segment<'a>>,
+        segments: impl Iterator<Item = Segment<'a, ToDevice>>,
     ) -> Result {
         self.copy(position, segments, |at, buffer, len| {
             // SAFETY: As in `read`, the other way round.
@@ -313,11 +318,11 @@ impl RamStore {
     /// Calls `copy_one` for each contiguous piece of the store and of a segment, with the address of
     /// either and the length of both.
     #[inline(always)]
-    fn copy<'a>(
+    fn copy<'a, D: Direction>(
         &self,
         mut position: u64,
-        segments: impl Iterator<Item = Segment<'a>>,
-        copy_one: impl Fn(*mut u8, *mut u8, usize),
+        segments: impl Iterator<Item = Segment<'a, D>>,
+        copy_one: impl Fn(*mut u8, *const u8, usize),
     ) -> Result {
         for segment in segments {
             let mut buffer = segment.as_ptr();

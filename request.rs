@@ -41,7 +41,10 @@ use crate::{
         Operations,
         QueueContext, //
     },
-    segment::Segment, //
+    segment::{
+        Direction,
+        Segment, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -684,14 +687,15 @@ impl<T: Operations> Request<T> {
         &self.pdu().data
     }
 
-    /// The memory to copy to or from, in the order of the device's sectors. Only for operations
-    /// that carry data (read, write): together the segments are as long as [`Request::bytes`].
+    /// The memory to copy to or from, in the order of the device's sectors: for a read, or for a write, as the direction
+    /// says. Together the segments are as long as [`Request::bytes`]; a request that is something else has none.
     #[inline(always)]
-    pub(crate) fn segments(&self) -> Segments<'_> {
+    pub(crate) fn segments<D: Direction>(&self) -> Segments<'_, D> {
         match self.operation() {
             // INVARIANT: A read or write has a bio, its bios have data, and they live until the
             // request ends, which needs the `Request` that is borrowed here.
-            Operation::Read | Operation::Write => Segments::of(self.raw().bio),
+            Operation::Read if D::IS_READ => Segments::of(self.raw().bio),
+            Operation::Write if !D::IS_READ => Segments::of(self.raw().bio),
             _ => Segments::of(core::ptr::null_mut()),
         }
     }
@@ -1075,24 +1079,24 @@ impl<'a, T: Operations> RequestList<'a, T> {
 /// # Examples
 ///
 /// ```ignore
-/// let bytes: usize = rq.segments().map(|segment| segment.len()).sum();
+/// let bytes: usize = rq.segments::<ToDevice>().map(|segment| segment.len()).sum();
 /// ```
 ///
 /// # Invariants
 ///
-/// `next_bio` is null, or a bio with data in a list of such that lives as long as `'rq`. While `left` is not
+/// `next_bio` is null, or a bio with data for that direction in a list of such that lives as long as `'rq`. While `left` is not
 /// 0, `element` is one of the vector of the bio before it, and `offset` lies within that.
-pub(crate) struct Segments<'rq> {
+pub(crate) struct Segments<'rq, D: Direction> {
     next_bio: *const bindings::bio,
     element: *const bindings::bio_vec,
     /// How many bytes of that element are already done.
     offset: u32,
     /// How many bytes of the bio are to come.
     left: u32,
-    _request: PhantomData<&'rq ()>,
+    _request: PhantomData<(&'rq (), D)>,
 }
 
-impl Segments<'_> {
+impl<D: Direction> Segments<'_, D> {
     /// Starts at the beginning of `bio`, which fulfils the type's invariant.
     #[inline(always)]
     fn of(bio: *const bindings::bio) -> Self {
@@ -1106,11 +1110,11 @@ impl Segments<'_> {
     }
 }
 
-impl<'rq> Iterator for Segments<'rq> {
-    type Item = Segment<'rq>;
+impl<'rq, D: Direction> Iterator for Segments<'rq, D> {
+    type Item = Segment<'rq, D>;
 
     #[inline(always)]
-    fn next(&mut self) -> Option<Segment<'rq>> {
+    fn next(&mut self) -> Option<Segment<'rq, D>> {
         while self.left == 0 {
             if self.next_bio.is_null() {
                 return None;
@@ -1150,7 +1154,7 @@ impl<'rq> Iterator for Segments<'rq> {
         self.element = self.element.wrapping_add(1);
 
         // SAFETY: The `bytes` bytes from there on belong to the element, which is the driver's to
-        // read or write until the request ends.
+        // read until the request ends, and to write if it is a read.
         Some(unsafe { Segment::from_raw(start, bytes) })
     }
 }

@@ -9,6 +9,27 @@
 
 use core::marker::PhantomData;
 
+/// Which way the data of a request goes: [`FromDevice`] or [`ToDevice`].
+pub(crate) trait Direction {
+    /// It is that of a read.
+    const IS_READ: bool;
+}
+
+/// From the device into the memory, as for a read.
+pub(crate) enum FromDevice {}
+
+/// From the memory to the device, as for a write. Nobody may write to that memory: it can be the page of zeroes that all
+/// have in common, or of a file that somebody may only read.
+pub(crate) enum ToDevice {}
+
+impl Direction for FromDevice {
+    const IS_READ: bool = true;
+}
+
+impl Direction for ToDevice {
+    const IS_READ: bool = false;
+}
+
 /// A contiguous piece of a request's data, as large as the block layer could make it: a segment
 /// may span many pages.
 ///
@@ -22,26 +43,28 @@ use core::marker::PhantomData;
 /// let mut at = start;
 /// for segment in rq.segments() {
 ///     // SAFETY: What lies at `at` is as long as the request, and not its own buffer.
-///     unsafe { copy_nonoverlapping(at, segment.as_ptr(), segment.len()) };
+///     unsafe { copy_nonoverlapping(segment.as_ptr(), at, segment.len()) };
 ///     at = at.wrapping_add(segment.len());
 /// }
 /// ```
 ///
 /// # Invariants
 ///
-/// `start` is valid for reads and writes of `len` bytes for the lifetime `'rq`, from any CPU.
-pub(crate) struct Segment<'rq> {
+/// `start` is valid for reads of `len` bytes for the lifetime `'rq`, from any CPU; and for writes if the direction is
+/// [`FromDevice`].
+pub(crate) struct Segment<'rq, D: Direction> {
     start: *mut u8,
     len: usize,
-    _request: PhantomData<&'rq ()>,
+    _request: PhantomData<(&'rq (), D)>,
 }
 
-impl Segment<'_> {
+impl<D: Direction> Segment<'_, D> {
     /// Names the `len` bytes from `start` on as a segment.
     ///
     /// # Safety
     ///
-    /// `start` must be valid for reads and writes of `len` bytes for the lifetime of the result.
+    /// `start` must be valid for reads of `len` bytes for the lifetime of the result; and for writes if the direction is
+    /// [`FromDevice`].
     #[inline(always)]
     pub(crate) unsafe fn from_raw(start: *mut u8, len: usize) -> Self {
         // INVARIANT: This is the requirement of this function.
@@ -53,7 +76,7 @@ impl Segment<'_> {
     }
 
     /// The bytes of a slice.
-    pub(crate) fn of(bytes: &mut [u8]) -> Segment<'_> {
+    pub(crate) fn of(bytes: &mut [u8]) -> Segment<'_, D> {
         // SAFETY: They are borrowed as long as the result.
         unsafe { Segment::from_raw(bytes.as_mut_ptr(), bytes.len()) }
     }
@@ -85,6 +108,14 @@ impl Segment<'_> {
         }
     }
 
+    /// The first byte; valid for reads of [`Segment::len`] bytes.
+    #[inline(always)]
+    pub(crate) fn as_ptr(&self) -> *const u8 {
+        self.start
+    }
+}
+
+impl Segment<'_, FromDevice> {
     /// Turns a bit of its first byte over. An empty one has none.
     fn flip(&self, bit: u32) {
         if self.len != 0 {
@@ -95,19 +126,13 @@ impl Segment<'_> {
             };
         }
     }
-
-    /// The first byte; valid for reads and writes of [`Segment::len`] bytes.
-    #[inline(always)]
-    pub(crate) fn as_ptr(&self) -> *mut u8 {
-        self.start
-    }
 }
 
 /// The first `len` bytes of a request's segments.
-pub(crate) fn first_bytes<'rq>(
-    segments: impl Iterator<Item = Segment<'rq>>,
+pub(crate) fn first_bytes<'rq, D: Direction>(
+    segments: impl Iterator<Item = Segment<'rq, D>>,
     len: usize,
-) -> impl Iterator<Item = Segment<'rq>> {
+) -> impl Iterator<Item = Segment<'rq, D>> {
     segments.scan(len, |left, segment| {
         let segment = segment.first(*left);
         *left -= segment.len();
@@ -116,10 +141,10 @@ pub(crate) fn first_bytes<'rq>(
 }
 
 /// What comes after the first `len` bytes of a request's segments.
-pub(crate) fn after_bytes<'rq>(
-    segments: impl Iterator<Item = Segment<'rq>>,
+pub(crate) fn after_bytes<'rq, D: Direction>(
+    segments: impl Iterator<Item = Segment<'rq, D>>,
     len: usize,
-) -> impl Iterator<Item = Segment<'rq>> {
+) -> impl Iterator<Item = Segment<'rq, D>> {
     let mut left = len;
     segments.filter_map(move |segment| {
         let skipped = left.min(segment.len());
@@ -130,7 +155,11 @@ pub(crate) fn after_bytes<'rq>(
 }
 
 /// Turns a bit over, in the byte number `at` of a request's segments.
-pub(crate) fn flip_bit<'rq>(segments: impl Iterator<Item = Segment<'rq>>, at: usize, bit: u32) {
+pub(crate) fn flip_bit<'rq>(
+    segments: impl Iterator<Item = Segment<'rq, FromDevice>>,
+    at: usize,
+    bit: u32,
+) {
     if let Some(segment) = after_bytes(segments, at).next() {
         segment.flip(bit);
     }

@@ -29,17 +29,12 @@ mod ramstore {
 
     const MIB: u64 = 1 << 20;
 
-    fn segment(bytes: &mut [u8]) -> Segment<'_> {
-        // SAFETY: The bytes are borrowed as long as the segment.
-        unsafe { Segment::from_raw(bytes.as_mut_ptr(), bytes.len()) }
-    }
-
     fn write(store: &RamStore, position: u64, bytes: &mut [u8]) -> Result {
-        store.write(position, core::iter::once(segment(bytes)))
+        store.write(position, core::iter::once(Segment::of(bytes)))
     }
 
     fn read(store: &RamStore, position: u64, bytes: &mut [u8]) -> Result {
-        store.read(position, core::iter::once(segment(bytes)))
+        store.read(position, core::iter::once(Segment::of(bytes)))
     }
 
     #[test]
@@ -80,7 +75,7 @@ mod ramstore {
         let (second, third) = rest.split_at_mut(2559);
         store.write(
             512,
-            [segment(first), segment(second), segment(third)].into_iter(),
+            [Segment::of(first), Segment::of(second), Segment::of(third)].into_iter(),
         )?;
         let mut found = [0; 4096];
         read(&store, 512, &mut found)?;
@@ -332,17 +327,12 @@ mod thinstore {
 
     const MIB: usize = 1 << 20;
 
-    fn segment(bytes: &mut [u8]) -> Segment<'_> {
-        // SAFETY: The bytes are borrowed as long as the segment.
-        unsafe { Segment::from_raw(bytes.as_mut_ptr(), bytes.len()) }
-    }
-
     fn write(store: &ThinStore, position: usize, bytes: &mut [u8]) -> Result {
-        store.write(position as u64, core::iter::once(segment(bytes)))
+        store.write(position as u64, core::iter::once(Segment::of(bytes)))
     }
 
     fn read(store: &ThinStore, position: usize, bytes: &mut [u8]) -> Result {
-        store.read(position as u64, core::iter::once(segment(bytes)))
+        store.read(position as u64, core::iter::once(Segment::of(bytes)))
     }
 
     /// A store, and what it should have in the `WINDOW` bytes from `start` on, across the end of a table.
@@ -666,7 +656,8 @@ mod cache {
 mod segment {
     use crate::segment::{
         first_bytes,
-        Segment, //
+        Segment,
+        ToDevice, //
     };
 
     #[test]
@@ -675,7 +666,7 @@ mod segment {
         let start = bytes.as_mut_ptr();
         let lengths = |len| {
             // SAFETY: They are never looked into.
-            let all = [30, 20, 50].map(|len| unsafe { Segment::from_raw(start, len) });
+            let all = [30, 20, 50].map(|len| unsafe { Segment::<ToDevice>::from_raw(start, len) });
             let mut lengths = [0; 3];
             for (found, segment) in lengths.iter_mut().zip(first_bytes(all.into_iter(), len)) {
                 *found = segment.len();
