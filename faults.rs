@@ -94,7 +94,7 @@ impl Fault {
         if chance % interval != 0 {
             return None;
         }
-        let dice = mix(self.seed.load(Relaxed).wrapping_add(chance));
+        let dice = mix(mix(self.seed.load(Relaxed)).wrapping_add(chance));
         let is_hit = dice % 100 < u64::from(self.probability_percent.load(Relaxed));
         (is_hit && self.take_one()).then_some(mix(dice))
     }

@@ -886,6 +886,21 @@ mod faults {
         }
         assert!(differ > 500);
     }
+
+    /// What one seed does is not what the next one does a chance earlier, nor what another fault does.
+    #[test]
+    fn another_seed_is_no_shift() {
+        let (one, other) = (fault(1, 50, 0, -1), fault(1, 50, 0, -1));
+        for shift in 1..20 {
+            one.sow(7);
+            other.sow(7 + shift);
+            (0..shift).for_each(|_| drop(one.strikes(1)));
+            let same = (0..1000)
+                .filter(|_| one.strikes(1) == other.strikes(1))
+                .count();
+            assert!(same < 700);
+        }
+    }
 }
 
 #[kunit_tests(rnullblk_values)]
