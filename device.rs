@@ -118,6 +118,8 @@ const HANG_LOOK_NSEC: u64 = 10_000_000;
 /// After what time a request that there was no memory for is tried again.
 const MEMORY_RETRY_MSEC: u32 = 10;
 
+const NSEC_PER_MSEC: i64 = 1_000_000;
+
 /// How requests of queues that are not polled are completed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IrqMode {
@@ -334,8 +336,8 @@ pub(crate) struct RequestData {
     status: Atomic<u32>,
     /// 1 if the device has forgotten it.
     is_forgotten: Atomic<u32>,
-    /// How often it was put back for want of memory.
-    memory_retries: Atomic<u32>,
+    /// By when there has to be memory for it; 0: it does not wait for that.
+    memory_deadline_nsec: Atomic<i64>,
 }
 
 impl Faults {
@@ -544,12 +546,19 @@ impl Device {
         if self.memory_wait_msec == 0 {
             return false;
         }
-        let retries = data.memory_retries.load(Relaxed);
-        let is_in_time = retries < self.memory_wait_msec.div_ceil(MEMORY_RETRY_MSEC);
-        let waits = status == Status::NOSPC && is_in_time && self.is_in_a_hurry.load(Relaxed) == 0;
-        let retries = if waits { retries.wrapping_add(1) } else { 0 };
-        data.memory_retries.store(retries, Relaxed);
-        waits
+        let may_wait = status == Status::NOSPC && self.is_in_a_hurry.load(Relaxed) == 0;
+        let deadline_nsec = may_wait.then(|| {
+            let now_nsec = self.now_nsec();
+            let deadline_nsec = match data.memory_deadline_nsec.load(Relaxed) {
+                0 => now_nsec.saturating_add(i64::from(self.memory_wait_msec) * NSEC_PER_MSEC),
+                begun => begun,
+            };
+            (now_nsec < deadline_nsec).then_some(deadline_nsec)
+        });
+        let deadline_nsec = deadline_nsec.flatten();
+        data.memory_deadline_nsec
+            .store(deadline_nsec.unwrap_or(0), Relaxed);
+        deadline_nsec.is_some()
     }
 
     /// Moves the data, or what of it lies before a bad block.
@@ -871,7 +880,7 @@ impl Operations for RamDiskOperations {
         try_pin_init!(RequestData {
             status: Atomic::new(0),
             is_forgotten: Atomic::new(0),
-            memory_retries: Atomic::new(0),
+            memory_deadline_nsec: Atomic::new(0),
         })
     }
 

@@ -108,6 +108,8 @@ void rnullblk_requeue(struct request *rq, unsigned long delay_msecs)
 	struct request_queue *queue = rq->q;
 
 	percpu_ref_get(&queue->q_usage_counter);
+	/* The driver's data says something of it: it is not merged with another one. */
+	rq->rq_flags |= RQF_DONTPREP;
 	blk_mq_requeue_request(rq, false);
 	blk_mq_delay_kick_requeue_list(queue, delay_msecs);
 	percpu_ref_put(&queue->q_usage_counter);
