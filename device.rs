@@ -278,6 +278,7 @@ pub(crate) struct Device {
     is_gone: Atomic<u32>,
     /// 1 if the power is going off: whatever is to come later comes now.
     is_in_a_hurry: Atomic<u32>,
+    common: Arc<CommonData>,
     /// The clock of the completion rings.
     epoch: Instant<Monotonic>,
 }
@@ -304,14 +305,22 @@ pub(crate) struct Faults {
 pub(crate) struct CommonData {
     /// How many of them hang.
     hung: Atomic<usize>,
+    /// How many tasks are changing the number of queues, or wait for that.
+    changing: Atomic<usize>,
 }
 
 impl CommonData {
     /// Of a tag set without disks.
-    pub(crate) fn new() -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let common = Self {
             hung: Atomic::new(0),
-        }
+            changing: Atomic::new(0),
+        };
+        Ok(Arc::new(common, GFP_KERNEL)?)
     }
 }
 
@@ -404,7 +413,12 @@ impl Faults {
 }
 
 impl Device {
-    fn new(config: &Config, hw_queues: HwQueues, kept: Arc<Kept>) -> Result<Self> {
+    fn new(
+        config: &Config,
+        hw_queues: HwQueues,
+        common: Arc<CommonData>,
+        kept: Arc<Kept>,
+    ) -> Result<Self> {
         let faults = Faults::new(&config.faults);
         let throttle = Throttle::new(config.mbps);
         let ends_inline = config.irq_mode == IrqMode::Inline;
@@ -439,6 +453,7 @@ impl Device {
             kept,
             is_gone: Atomic::new(0),
             is_in_a_hurry: Atomic::new(0),
+            common,
             epoch: Instant::now(),
         };
         device.look_for_detours();
@@ -473,6 +488,11 @@ impl Device {
 
     fn is_gone(&self) -> bool {
         self.is_gone.load(Relaxed) != 0
+    }
+
+    /// Whether somebody waits for all requests to end who has no patience: nothing waits for its time then.
+    fn ends_all_at_once(&self) -> bool {
+        self.is_in_a_hurry.load(Relaxed) != 0 || self.common.changing.load(Relaxed) != 0
     }
 
     /// The time by which answers are due.
@@ -531,7 +551,7 @@ impl Device {
         if status != Status::OK {
             hw.counters.errors.add(1);
         }
-        if self.faults.timeout.strikes(rq.bytes()) {
+        if !self.ends_all_at_once() && self.faults.timeout.strikes(rq.bytes()) {
             rq.data().is_forgotten.store(1, Relaxed);
             rq.data().status.store(status.as_raw().into(), Relaxed);
             rq.park();
@@ -717,7 +737,7 @@ impl Device {
         rq: Request<RamDiskOperations>,
         delay_nsec: u64,
     ) {
-        if self.is_in_a_hurry.load(Relaxed) != 0 {
+        if self.ends_all_at_once() {
             let status = rq.data().status();
             return rq.end(status);
         }
@@ -847,7 +867,7 @@ pub(crate) struct RamDiskOperations;
 
 #[vtable]
 impl Operations for RamDiskOperations {
-    type TagSetData = CommonData;
+    type TagSetData = Arc<CommonData>;
     type QueueData = Device;
     type SteadyData = Medium;
     type HwData = HwData;
@@ -876,7 +896,10 @@ impl Operations for RamDiskOperations {
         })
     }
 
-    fn init_request(_tagset: &CommonData, _info: &HwQueueInfo) -> impl PinInit<RequestData, Error> {
+    fn init_request(
+        _tagset: &Arc<CommonData>,
+        _info: &HwQueueInfo,
+    ) -> impl PinInit<RequestData, Error> {
         try_pin_init!(RequestData {
             status: Atomic::new(0),
             is_forgotten: Atomic::new(0),
@@ -1037,7 +1060,8 @@ impl NewRamDisk {
             writeback_throttling: false,
         };
         let settlement = medium.settlement()?;
-        let device = Device::new(config, tagset.hw_queues(), kept)?;
+        let common = tagset.data().clone();
+        let device = Device::new(config, tagset.hw_queues(), common, kept)?;
         Ok(Self {
             disk: NewDisk::new(options, tagset, device, medium)?,
             settlement,
@@ -1338,15 +1362,17 @@ impl RamDisk {
     /// `EBUSY`, with a line in the log, while the device hangs, or another one of the tag set; `ETIMEDOUT`, too, if
     /// something is in flight for too long. Those of [`TagSet::change_hw_queues`].
     pub(crate) fn change_hw_queues(&self, choose: impl FnOnce(HwQueues) -> HwQueues) -> Result {
-        if self.disk.tagset().data().hung.load(Relaxed) != 0 {
+        let common = self.disk.tagset().data();
+        if common.hung.load(Relaxed) != 0 {
             let name = self.disk.name();
             pr_err!("{name}: not changed: it hangs, or one that it shares its tags with\n");
             return Err(EBUSY);
         }
-        self.disk
-            .tagset()
-            .change_hw_queues(FREEZE_MSEC, choose)
-            .inspect_err(|error| self.log_if_late(*error))
+        // The kernel waits once more, without an end: for what comes between the two waits, and has to end at once.
+        common.changing.fetch_add(1, Full);
+        let changed = self.disk.tagset().change_hw_queues(FREEZE_MSEC, choose);
+        common.changing.fetch_sub(1, Full);
+        changed.inspect_err(|error| self.log_if_late(*error))
     }
 
     /// To be called after bad blocks were added or cleared.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
 # mbps: so many MiB a second pass, within 5 percent over 10 s, in whatever way and however many jobs ask.
-plan 11
+plan 12
 
 RAM=$(mount_dir ram)
 mount -t tmpfs tmpfs "$RAM"
@@ -101,6 +101,31 @@ power_off_with_a_backlog() {
     set_to dut irqmode 0
 }
 
+# A change of the number of queues waits for what is in flight, and not for those who wait for it: they get in between the two
+# waits that it takes.
+queues_with_a_backlog() {
+    power dut 0
+    set_to dut mbps 1
+    power dut 1
+    for mib in 0 1 2 3; do
+        dd if=/dev/dut of=/dev/null bs=1M count=1 skip=$mib iflag=direct status=none &
+    done
+    wait_for 5 some_wait
+    started=$(date +%s)
+    set_to dut submit_queues 1 &
+    change=$!
+    sleep 0.5
+    for _ in $(seq 60); do
+        dd if=/dev/dut of=/dev/null bs=1M count=1 iflag=direct status=none &
+    done
+    wait "$change"
+    took=$(($(date +%s) - started))
+    echo "the change took $took s"
+    [ "$took" -lt 20 ] # and not the minute of all the others
+    quick_power_off dut 20
+    wait
+}
+
 # Discards and flushes move nothing, so they cost nothing.
 only_data_counts() {
     power dut 0
@@ -155,6 +180,7 @@ check "what waits for its turn does not time out" longer_than_the_timeout
 check "only data counts" only_data_counts
 check "flushes and discards keep their turn" in_each_mode behind_the_others
 check "power off does not wait for a backlog" in_each_mode power_off_with_a_backlog
+check "the number of queues changes in spite of a backlog" queues_with_a_backlog
 check "data is right, and power goes off meanwhile" verified_and_powered_off
 check "0 is no limit" no_limit
 finish
