@@ -75,8 +75,10 @@ pub(crate) fn show(
             disk,
             &|disk, f| writeln!(f, "{}", hw_queues(disk).default),
             &|disk, text| {
-                let default = read(text)?;
-                change_hw_queues(disk, |now| HwQueues { default, ..now })
+                write(disk, c"submit_queues", text, QUEUES, |text| {
+                    let default = parse(text)?;
+                    disk.change_hw_queues(|now| HwQueues { default, ..now })
+                })
             },
         );
         dir.read_write_callback_file(
@@ -84,8 +86,10 @@ pub(crate) fn show(
             disk,
             &|disk, f| writeln!(f, "{}", hw_queues(disk).poll),
             &|disk, text| {
-                let poll = read(text)?;
-                change_hw_queues(disk, |now| HwQueues { poll, ..now })
+                write(disk, c"poll_queues", text, POLL_QUEUES, |text| {
+                    let poll = parse(text)?;
+                    disk.change_hw_queues(|now| HwQueues { poll, ..now })
+                })
             },
         );
         dir.read_write_callback_file(
@@ -93,10 +97,10 @@ pub(crate) fn show(
             disk,
             &|disk, f| writeln!(f, "{}", disk.size_mib()),
             &|disk, text| {
-                let mut buffer = [0; 32];
-                let text = read_text(text, &mut buffer)?;
-                let forced = text.strip_suffix(" force");
-                disk.resize(parse(forced.unwrap_or(text))?, forced.is_some())
+                write(disk, c"size", text, "MIB or MIB force", |text| {
+                    let forced = text.strip_suffix(" force");
+                    disk.resize(parse(forced.unwrap_or(text))?, forced.is_some())
+                })
             },
         );
         dir.read_write_callback_file(
@@ -104,8 +108,11 @@ pub(crate) fn show(
             disk,
             &|disk, f| writeln!(f, "{}", u8::from(disk.is_read_only())),
             &|disk, text| {
-                let yes: u8 = read(text)?;
-                disk.set_read_only((yes <= 1).then_some(yes == 1).ok_or(EINVAL)?)
+                write(disk, c"read_only", text, "0 or 1", |text| match text {
+                    "0" => disk.set_read_only(false),
+                    "1" => disk.set_read_only(true),
+                    _ => Err(EINVAL),
+                })
             },
         );
         dir.read_callback_file(c"write_log", disk, &|disk, f| match disk.write_log() {
@@ -157,23 +164,33 @@ fn hw_queues(disk: &RamDisk) -> HwQueues {
     disk.disk().tagset().hw_queues()
 }
 
-fn change_hw_queues(disk: &RamDisk, change: impl FnOnce(HwQueues) -> HwQueues) -> Result {
-    disk.change_hw_queues(change)
-}
-
-/// The number that a user wrote.
-fn read<N: FromStr>(text: &mut UserSliceReader) -> Result<N> {
-    parse(read_text(text, &mut [0; 32])?)
-}
-
-/// What a user wrote who may, without the space around it.
-fn read_text<'a>(text: &mut UserSliceReader, buffer: &'a mut [u8; 32]) -> Result<&'a str> {
+/// Calls `f` with what a user wrote who may, without the space around it. What is refused stands in the log.
+fn write(
+    disk: &RamDisk,
+    file: &CStr,
+    text: &mut UserSliceReader,
+    allowed: &str,
+    f: impl FnOnce(&str) -> Result,
+) -> Result {
     registry::check_privilege()?;
-    let bytes = buffer.get_mut(..text.len()).ok_or(EINVAL)?;
+    let mut buffer = [0; 32];
+    // What does not fit in is too long whatever comes.
+    let is_whole = text.len() <= buffer.len();
+    let bytes = match buffer.get_mut(..text.len()) {
+        Some(bytes) => bytes,
+        None => &mut buffer,
+    };
     text.read_slice(bytes)?;
-    core::str::from_utf8(bytes)
-        .map(str::trim)
-        .map_err(|_| EINVAL)
+    let done = match core::str::from_utf8(bytes) {
+        Ok(text) if is_whole => f(text.trim()),
+        _ => Err(EINVAL),
+    };
+    done.inspect_err(|error| {
+        if *error == EINVAL {
+            let name = Some(disk.disk().name());
+            settings::log_refused(name, file, &Written(bytes.trim_ascii()), fmt!("{allowed}"));
+        }
+    })
 }
 
 fn parse<N: FromStr>(number: &str) -> Result<N> {

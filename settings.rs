@@ -706,11 +706,24 @@ impl Settings {
 
 /// The value before the word "force", if that is there.
 pub(crate) fn without_force(text: &CStr) -> Result<Option<CString>> {
-    let text = text.to_str().map_err(|_| EINVAL)?;
+    let Ok(text) = text.to_str() else {
+        return Ok(None);
+    };
     text.strip_suffix("force")
         .filter(|value| value.ends_with([' ', '\t']))
         .map(|value| CString::try_from_fmt(fmt!("{}", value.trim_end())))
         .transpose()
+}
+
+/// The name of the attribute with that number.
+pub(crate) fn attribute_name(number: u64) -> &'static CStr {
+    let other = number.checked_sub(POWER).map(usize::try_from);
+    let name = match (other, usize::try_from(number)) {
+        (Some(Ok(other)), _) => OTHER_ATTRIBUTES.get(other).copied(),
+        (None, Ok(number)) => SETTINGS.get(number).map(Setting::name),
+        _ => None,
+    };
+    name.unwrap_or(c"")
 }
 
 /// The name of a device before what is said of it in the log; nothing for what holds for all.

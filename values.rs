@@ -19,7 +19,8 @@ use crate::{
 use kernel::{
     error::to_result,
     fmt,
-    prelude::*, //
+    prelude::*,
+    str::BStr, //
 };
 
 const PAGE_SECTORS: i64 = kernel::page::PAGE_SIZE as i64 >> bindings::SECTOR_SHIFT;
@@ -53,6 +54,21 @@ pub(crate) const NUMBERS: usize = 6;
 /// all); of a shape its spread, the two times of that, percent, every and the time of these; of others the first one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Value(pub(crate) [i64; NUMBERS]);
+
+/// What a user wrote, as the log shows it: not more than the beginning of what is too long for a value.
+pub(crate) struct Written<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, rest) = self.0.split_at(self.0.len().min(Self::MAX_SHOWN));
+        let dots = if rest.is_empty() { "" } else { "..." };
+        f.write_fmt(fmt!("{}{dots}", BStr::from_bytes(shown)))
+    }
+}
+
+impl Written<'_> {
+    const MAX_SHOWN: usize = 32;
+}
 
 impl From<i64> for Value {
     fn from(number: i64) -> Self {

@@ -425,7 +425,12 @@ no_text() {
         for file in "$WORK/long" /dev/zero; do
             fails_with "Invalid argument" dd if="$file" of="$CONFIG/dut/$name" bs=4000 count=1
         done
+        log_has "dut: $name=99999999999999999999999999999999\.\.\. refused: allowed is a text of 127 bytes at most"
+        log_has "dut: $name=.x00.x00.*\.\.\. refused"
     done
+    printf '\377' >"$WORK/long"
+    fails_with "Invalid argument" dd if="$WORK/long" of="$CONFIG/dut/size"
+    log_has 'dut: size=.xff refused'
 }
 
 nodes=$(find /sys/devices/system/node -maxdepth 1 -name 'node[0-9]*' | wc -l)

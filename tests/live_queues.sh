@@ -85,6 +85,7 @@ refuses() { # refuses FILE TEXT...: and nothing changes
         cp "$DEBUGFS/rblk0/queues" "$WORK/before"
         grep -H . "$MQ"/*/cpu_list >"$WORK/lists"
         fails_with "Invalid argument" write_to "$file" "$text"
+        log_has "rblk0: $file=.* refused: allowed is [01] to the number of possible CPUs"
         diff "$WORK/before" "$DEBUGFS/rblk0/queues"
         grep -H . "$MQ"/*/cpu_list | diff "$WORK/lists" -
     done
