@@ -169,8 +169,8 @@ pub(crate) trait Operations: Sized + 'static {
     /// whatever disk uses the request finds what was last written to it.
     type RequestData: Send + Sync;
 
-    /// Makes the data of a hardware queue. May sleep. Called once for each queue before its first
-    /// request, when a disk is made or gets more queues. An error fails the whole; the kernel
+    /// Makes the data of a hardware queue. May sleep. Called for each queue before its first
+    /// request, when a disk is made or their number changes: then all are made anew. An error fails the whole; the kernel
     /// reports it as `ENOMEM` whatever it was.
     fn init_hctx(disk: &Self::QueueData, info: &HwQueueInfo) -> impl PinInit<Self::HwData, Error>;
 
@@ -930,7 +930,8 @@ impl<T: Operations> OperationsVTable<T> {
             // The next thing that the kernel does is to remove hardware queues.
             tagset.wait_for_callbacks();
         }
-        let mut maps = tagset.maps();
+        // SAFETY: This is the callback.
+        let mut maps = unsafe { tagset.maps() };
         if T::HAS_MAP_QUEUES {
             T::map_queues(tagset.data(), &mut maps);
         }

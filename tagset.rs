@@ -230,8 +230,8 @@ impl<T: Operations> TagSet<T> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for no queue, a depth out of range, or as many reserved tags as there are;
-    /// `ENOMEM`; what [`Operations::init_request`] returns, as `ENOMEM`.
+    /// `EINVAL` for no queue, a depth out of range, as many reserved tags as there are, or poll queues without
+    /// [`Operations::poll`]; `ENOMEM`; what [`Operations::init_request`] returns, as `ENOMEM`.
     pub(crate) fn new(options: TagSetOptions, data: T::TagSetData) -> impl PinInit<Self, Error> {
         let queues = options.hw_queues;
         let nr_maps = match (queues.read, queues.poll) {
@@ -239,7 +239,12 @@ impl<T: Operations> TagSet<T> {
             (_, 0) => 2,
             _ => 3,
         };
-        let set = options.check().map(|()| bindings::blk_mq_tag_set {
+        // The kernel does not look whether it is there.
+        let can_poll = T::HAS_POLL || queues.poll == 0;
+        let checked = options
+            .check()
+            .and_then(|()| can_poll.then_some(()).ok_or(EINVAL));
+        let set = checked.map(|()| bindings::blk_mq_tag_set {
             ops: OperationsVTable::<T>::build(),
             nr_maps,
             nr_hw_queues: queues.total(),
@@ -331,13 +336,18 @@ impl<T: Operations> TagSet<T> {
 
     /// The maps of CPUs to hardware queues, for the `map_queues` callback: by default each kind's
     /// CPUs are spread evenly over its queues, those of a NUMA node together.
-    pub(crate) fn maps(&self) -> QueueMaps<'_> {
-        let mut maps = QueueMaps {
-            // SAFETY: In the callback the kernel leaves the maps to the driver alone.
-            set: unsafe { &mut *self.as_raw() },
-        };
+    ///
+    /// # Safety
+    ///
+    /// To be called within the `map_queues` callback only, once.
+    pub(crate) unsafe fn maps(&self) -> QueueMaps<'_> {
+        let queues = self.hw_queues();
+        // SAFETY: By the type's invariant the set is valid, and by the requirement of this function the kernel leaves its
+        // maps to the driver alone.
+        let maps = unsafe { &mut (*self.as_raw()).map };
+        let mut maps = QueueMaps { maps };
         let mut offset = 0;
-        for (kind, count) in self.hw_queues().kinds().into_iter().enumerate() {
+        for (kind, count) in queues.kinds().into_iter().enumerate() {
             maps.spread(kind, offset, count);
             offset += count;
         }
@@ -387,8 +397,11 @@ impl<T: Operations> TagSet<T> {
         // SAFETY: By the type's invariant the set is valid. The function takes the locks it needs.
         unsafe { bindings::blk_mq_update_nr_hw_queues(self.as_raw(), total) };
 
-        // SAFETY: As above.
-        if unsafe { (*self.as_raw()).nr_hw_queues } != queues.total() {
+        // Without memory the kernel does nothing, or maps the queues as they were, and says no word.
+        // SAFETY: As above; nobody changes it but who holds the lock.
+        let (now, maps) = unsafe { ((*self.as_raw()).nr_hw_queues, &(*self.as_raw()).map) };
+        let is_mapped = maps.each_ref().map(|map| map.nr_queues) == queues.kinds();
+        if now != queues.total() || !is_mapped {
             self.wanted.store(before.pack(), Relaxed);
             return Err(ENOMEM);
         }
@@ -425,13 +438,13 @@ impl<T: Operations> PinnedDrop for TagSet<T> {
 /// }
 /// ```
 pub(crate) struct QueueMaps<'a> {
-    set: &'a mut bindings::blk_mq_tag_set,
+    maps: &'a mut [bindings::blk_mq_queue_map; 3],
 }
 
 impl QueueMaps<'_> {
     /// Spreads the CPUs over the `count` queues from `offset` on.
     fn spread(&mut self, kind: usize, offset: u32, count: u32) {
-        let Some(map) = self.set.map.get_mut(kind) else {
+        let Some(map) = self.maps.get_mut(kind) else {
             return;
         };
         map.queue_offset = offset;
@@ -449,9 +462,9 @@ impl QueueMaps<'_> {
     /// `EINVAL` if there is no such queue, or no such CPU.
     pub(crate) fn assign(&mut self, kind: HwQueueKind, cpu: u32, index: u32) -> Result {
         let map = match kind {
-            HwQueueKind::Default => &mut self.set.map[0],
-            HwQueueKind::Read => &mut self.set.map[1],
-            HwQueueKind::Poll => &mut self.set.map[2],
+            HwQueueKind::Default => &mut self.maps[0],
+            HwQueueKind::Read => &mut self.maps[1],
+            HwQueueKind::Poll => &mut self.maps[2],
         };
         // SAFETY: The variable is set once, at boot.
         let cpus = unsafe { bindings::nr_cpu_ids };

@@ -444,8 +444,8 @@ fn disk(name: &CStr, limits: QueueLimits) -> Result<GenDisk<Contract>> {
 fn show_halved_depth(f: &mut fmt::Formatter<'_>) -> Result {
     let hw_queues = HwQueues {
         default: 2,
-        read: 2,
-        poll: 2,
+        read: 4,
+        poll: 0,
     };
     let options = TagSetOptions::new(hw_queues, TagSetOptions::MAX_QUEUE_DEPTH);
     let tagset = KBox::pin_init(TagSet::<Heavy>::new(options, ()), GFP_KERNEL)?;
@@ -491,6 +491,16 @@ impl kernel::Module for ContractModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let plain = QueueLimits::new().logical_block_size(4096)?;
         if disk(c"a_name_that_is_longer_than_31_bytes", QueueLimits::new()).err() != Some(EINVAL) {
+            return Err(EDOM);
+        }
+        // The kernel would call the function that is not there.
+        let polled = HwQueues {
+            default: 1,
+            read: 0,
+            poll: 1,
+        };
+        let heavy = TagSet::<Heavy>::new(TagSetOptions::new(polled, QUEUE_DEPTH), ());
+        if KBox::pin_init(heavy, GFP_KERNEL).err() != Some(EINVAL) {
             return Err(EDOM);
         }
         let disks = [
