@@ -239,8 +239,8 @@ impl QueueLimits {
         discard_alignment: u32 = |bytes| bytes % 512 == 0, "a multiple of 512"
             => discard_alignment = bytes;
 
-        /// The most ranges of a discard; 0: 1.
-        max_discard_segments: u16 = |_count| true, "any" => max_discard_segments = _count;
+        /// The most ranges of a discard; 0: 1. A [`Request`](crate::request::Request) is one range, so there are no more.
+        max_discard_segments: u16 = |count| count <= 1, "0 or 1" => max_discard_segments = count;
 
         /// The longest secure erase in sectors; 0 (the default): there is none.
         max_secure_erase_sectors: u32 = |_sectors| true, "any"

@@ -109,7 +109,7 @@ shows() { # shows FILE VALUE
 all_limits_are_set() {
     for limit in logical_block_size=1024 physical_block_size=8192 minimum_io_size=16384 optimal_io_size=65536 \
         max_hw_sectors_kb=512 max_sectors_kb=256 chunk_sectors=2048 max_segments=17 max_segment_size=12288 \
-        dma_alignment=15 discard_max_hw_bytes=2097152 discard_granularity=32768 max_discard_segments=5 \
+        dma_alignment=15 discard_max_hw_bytes=2097152 discard_granularity=32768 max_discard_segments=1 \
         write_zeroes_max_bytes=65536 write_zeroes_unmap_max_hw_bytes=65536 max_write_streams=3 \
         write_stream_granularity=1048576 atomic_write_max_bytes=32768 atomic_write_unit_min_bytes=2048 \
         atomic_write_unit_max_bytes=16384 atomic_write_boundary_bytes=65536 "write_cache=write back" fua=1 \

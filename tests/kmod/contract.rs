@@ -339,7 +339,7 @@ fn unusual_limits() -> Result<QueueLimits> {
         .max_discard_sectors(4096)?
         .discard_granularity(32768)?
         .discard_alignment(8192)?
-        .max_discard_segments(5)?
+        .max_discard_segments(1)?
         .max_secure_erase_sectors(64)?
         .max_write_zeroes_sectors(128)?
         .write_zeroes_unmaps(true)
@@ -361,7 +361,7 @@ fn unusual_limits() -> Result<QueueLimits> {
 /// Values that each setter refuses, and limits that do not go together. Gives how many there are.
 fn refused_limits() -> Result<usize> {
     type Setter = fn(QueueLimits) -> Result<QueueLimits>;
-    const REFUSED: [Setter; 35] = [
+    const REFUSED: [Setter; 36] = [
         |l| l.logical_block_size(0),
         |l| l.logical_block_size(256),
         |l| l.logical_block_size(1000),
@@ -387,6 +387,7 @@ fn refused_limits() -> Result<usize> {
         |l| l.dma_pad_mask(4),
         |l| l.discard_granularity(5),
         |l| l.discard_alignment(511),
+        |l| l.max_discard_segments(2),
         |l| l.write_stream_granularity(1),
         |l| l.atomic_write_max_bytes(3 << 9),
         |l| l.atomic_write_unit_min_bytes(0),
