@@ -41,6 +41,7 @@ bool rnullblk_is_read_only(struct gendisk *disk);
 bool rnullblk_lock_if_closed(struct gendisk *disk);
 void rnullblk_unlock_closed(struct gendisk *disk);
 int rnullblk_add_disk(struct gendisk *disk);
+void rnullblk_put_new_disk(struct blk_mq_tag_set *set, struct gendisk *disk);
 void rnullblk_rescan_partitions(struct gendisk *disk);
 void rnullblk_set_geometry(struct hd_geometry *geometry, u8 heads, u8 sectors, u16 cylinders);
 struct blk_mq_hw_ctx *rnullblk_queue_hctx(struct request_queue *queue, unsigned int index);

@@ -181,8 +181,9 @@ impl<T: Operations> Drop for AllocatedDisk<T> {
         };
         // Nothing but this lock keeps a change of the tag set from ending the same hardware queues.
         self.tagset.with_steady_queues(|| {
-            // SAFETY: It is the last reference; the hardware queues are gone when the function returns.
-            unsafe { bindings::put_disk(disk.as_ptr()) };
+            // SAFETY: This gives back the reference of `__blk_mq_alloc_disk`, and the hardware queues are gone when the
+            // function returns.
+            unsafe { bindings::rnullblk_put_new_disk(self.tagset.as_raw(), disk.as_ptr()) };
         });
     }
 }

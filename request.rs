@@ -426,7 +426,7 @@ impl Drop for Refused {
     #[cold]
     fn drop(&mut self) {
         // SAFETY: By the type's invariant.
-        unsafe { bindings::blk_mq_requeue_request(self.raw.as_ptr(), true) };
+        unsafe { bindings::rnullblk_requeue(self.raw.as_ptr(), 0) };
     }
 }
 
@@ -735,7 +735,9 @@ impl<T: Operations> Request<T> {
         unsafe { bindings::blk_mq_complete_request(raw.as_ptr()) };
     }
 
-    /// Gives the request back to the block layer, which queues it again after `delay_msec`.
+    /// Gives the request back to the block layer, which queues it again after `delay_msec`: with all others of the disk that
+    /// were given back, whatever their delay was. The last one who does so moves the time for all, and flushes may make it
+    /// shorter. So who waits for something looks at a clock.
     pub(crate) fn requeue(self, delay_msec: u32) {
         let raw = self.into_raw();
         // CAST: `unsigned long` is at least as wide as `u32`.
@@ -744,7 +746,8 @@ impl<T: Operations> Request<T> {
     }
 
     /// Leaves the request to the device: nobody owns it until it is taken by the id, or times
-    /// out.
+    /// out. It times out once: one that its timeout [claimed](TimedOut::claim), or that was
+    /// [completed](Request::complete), and is parked then, waits for its answer without an end, unless it was requeued.
     pub(crate) fn park(self) -> CommandId {
         let ticket = next_ticket(self.pdu().ticket.load(Relaxed));
         let id = CommandId {
@@ -776,7 +779,8 @@ impl<T: Operations> Drop for Request<T> {
 
 impl<T: Operations> HwQueue<T> {
     /// Takes a parked request back. `None` if the id names none: the request was taken before, by
-    /// a timeout perhaps, or the id is another queue's, or of no tag at all.
+    /// a timeout perhaps, or the id is that of a queue with other tags, or of no tag at all. (Queues that share their tags
+    /// find each other's requests: the id names one, whoever asks.)
     ///
     /// May be called in any context but NMI.
     pub(crate) fn take(&self, id: CommandId) -> Option<Request<T>> {
