@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # run.sh [NAME...] | --list: runs the test scripts beside it, all or those named, on this machine; those of a
 # directory only if they are named, like debug/kunit. Needs root and what lib.sh says. Prints nested KTAP; a script
-# also fails when it stops early, leaves the module loaded, or makes the kernel complain without having announced it.
-# Ends with the totals.
+# also fails when it stops early, leaves the module loaded, or makes the kernel complain without having announced it. It is
+# one failure more if in the end there is memory that nobody knows, where kmemleak is on. Ends with the totals.
 #   TEST_SECONDS    longest time for one script; default 400
 #   TEST_UNTIL      seconds since 1970: scripts that have not begun by then are skipped
+#   TEST_ALWAYS     but not these, with commas between their names
 #   RESULTS         a directory to leave the totals and the failures in, instead of printing them
 set -u
 
@@ -73,6 +74,26 @@ follow() { # follow SCRIPT
     done
 }
 
+# Lockdep reports one bug, and looks for no other then.
+lockdep_is_off() { grep -qs 'debug_locks: *0' /proc/lockdep_stats; }
+
+KMEMLEAK=/sys/kernel/debug/kmemleak
+
+# False where kmemleak is off, which makes all else much faster. It takes two scans, of some ten seconds.
+scan_for_leaks() { { echo scan >$KMEMLEAK && echo scan >$KMEMLEAK; } 2>/dev/null; }
+
+# Without what blk-mq itself loses of each disk with poll queues (docs/trust.md): hardware queues. The module is gone, so its
+# functions have no names.
+leaks() {
+    awk '
+        function judge() { if (!known) printf "%s", object; object = ""; known = decided = 0 }
+        /^unreferenced object/ { judge() }
+        { object = object $0 "\n" }
+        !decided && /^ *0x/ { decided = 1 }
+        !decided && /blk_mq_(alloc_and_init|register)_hctx/ { decided = known = 1 }
+        END { judge() }' $KMEMLEAK
+}
+
 unannounced_log_lines() { # unannounced_log_lines MARK
     dmesg | awk -v mark="$1" 'index($0, mark) { found = 1; next } found' |
         grep -E "$complaint" | grep -vE -f "$EXPECTED_LOG"
@@ -130,6 +151,10 @@ run_script() { # run_script NAME NUMBER
         complaint_failed "$name" "the kernel log has complaints that the test did not announce"
         echo "$lines" | head -n 20 | sed 's/^/  #   /'
     fi
+    dmesg | grep -qF "$mark" || complaint_failed "$name" "the kernel log has lost its beginning"
+    if [ "$name" != debug/planted ] && lockdep_is_off; then
+        complaint_failed "$name" "lockdep has gone off"
+    fi
     if [ -d /sys/module/rnullblk ]; then
         complaint_failed "$name" "left the module loaded"
         tidy_up 2>&1 | sed 's/^/  #   /'
@@ -169,18 +194,33 @@ export EXPECTED_LOG
 EXPECTED_LOG=$(mktemp)
 trap 'rm -f "$EXPECTED_LOG"' EXIT
 
+kmemleak=off
+if scan_for_leaks; then
+    kmemleak=on
+    echo clear >$KMEMLEAK # what was there before
+fi
 echo "KTAP version 1"
 echo "1..${#names[@]}"
 number=0
 for name in "${names[@]}"; do
     number=$((number + 1))
-    if [ "$EPOCHSECONDS" -ge "${TEST_UNTIL:-$((EPOCHSECONDS + 1))}" ]; then
+    if [ "$EPOCHSECONDS" -ge "${TEST_UNTIL:-$((EPOCHSECONDS + 1))}" ] && [[ ",${TEST_ALWAYS-}," != *",$name,"* ]]; then
         skipped=$((skipped + 1))
         echo "ok $number $name # SKIP no time is left"
         continue
     fi
     run_script "$name" "$number"
 done
+
+if [ $kmemleak = on ]; then
+    sleep 6 # a register or a stack may still know what is gone
+    scan_for_leaks
+    lines=$(leaks)
+    if [ -n "$lines" ]; then
+        complaint_failed kmemleak "memory has leaked"
+        echo "$lines" | head -n 39 | sed 's/^/  #   /' # the first two of them, whole
+    fi
+fi
 
 totals="$passed passed, $failed failed, $skipped skipped"
 if [ -n "${RESULTS-}" ]; then # someone else reports
