@@ -13,8 +13,9 @@ checksum_mib=${SOAK_CHECKSUM_MIB:-64}
 pick_seed
 RANDOM=$seed
 
-# Three devices are in use: one raw, whose data is verified; one with a file system; and one that may be lost at
-# any time. What the fourth one has must not change.
+# Three devices are in use: one raw and thin, whose requests take their time and whose data is verified; one with a file
+# system; and one that may be lost at any time, and is made anew in another way each time. What the fourth one has must not
+# change.
 declare -A count
 
 # one_of WORD...: sets $choice.
@@ -30,13 +31,18 @@ do_it() {
     "${@:2}" >>"$WORK/actions" 2>&1
 }
 
-make_device() { # make_device NAME MIB
-    new "$1" && set_to "$1" size "$2" && set_to "$1" submit_queues "$(nproc)" && set_to "$1" poll_queues 1 &&
-        set_to "$1" irqmode "$3" && power "$1" 1
+make_device() { # make_device NAME MIB IRQMODE [SETTING=VALUE...]
+    local name=$1 setting
+    new "$name" && set_to "$name" size "$2" && set_to "$name" submit_queues "$(nproc)" && set_to "$name" poll_queues 1 &&
+        set_to "$name" irqmode "$3" || return
+    for setting in "${@:4}"; do
+        set_to "$name" "${setting%%=*}" "${setting#*=}" || return
+    done
+    power "$name" 1
 }
 
 set_up() {
-    make_device raw 32 2
+    make_device raw 32 2 store=thin "write_latency=uniform 0 300000" lanes=16
     make_device fs 128 1
     make_device lost 32 2
     make_device still "$checksum_mib" 0
@@ -111,12 +117,27 @@ grow_fs() { set_to fs size "$1" && resize2fs /dev/fs; }
 cannot_be_unloaded() { ! rmmod rnullblk; }
 power_cycle() { power lost 0 && power lost 1; }
 pull_out() { echo 1 >"$DEBUGFS/lost/pull_out" && power_cycle; }
-make_it_anew() { rmdir "$CONFIG/lost" && make_device lost 32 "$1"; }
+# make_it_anew IRQMODE SETTINGS: with commas between these, + for a space
+make_it_anew() {
+    local settings
+    IFS=, read -r -a settings <<<"${2//+/ }"
+    rmdir "$CONFIG/lost" && make_device lost 32 "$1" "${settings[@]}"
+}
+cut_power() { set_to lost power_cut "$1 torn" && power lost 1; }
+hang_for_a_while() { set_to lost hang 1 && sleep 0.3 && set_to lost hang 0; }
+
+# may_say PATTERN COMMAND...: it works, or says that: what depends on how the device was made.
+may_say() {
+    "${@:2}" 2>"$WORK/why" && return
+    cat "$WORK/why"
+    grep -qE "$1" "$WORK/why"
+}
 
 fs_mib=128
 an_action() {
     one_of queues queues scheduler depth cpu freeze grow unload \
-        power power resize remove pull_out faults bad_blocks read_only partitions flush
+        power power resize remove remove pull_out faults bad_blocks read_only partitions flush \
+        cut hang snapshot rollback silent
     local action=$choice number=$((RANDOM % 3 + 1))
     one_of raw fs lost
     local device=$choice
@@ -140,8 +161,24 @@ an_action() {
     power)
         do_it "$action" power_cycle
         ;;
-    resize) do_it "$action" set_to lost size "$((number * 16)) force" ;;
-    remove) do_it "$action" make_it_anew $((number - 1)) ;;
+    resize) do_it "$action" may_say "No space left" set_to lost size "$((number * 16)) force" ;;
+    remove)
+        one_of hw_queue_depth=64 store=thin store=thin,memory_limit=8,memory_wait_msec=50 cache_size=2 write_log=2 \
+            history_size=1,fua=0 mbps=50 lanes=4,read_latency=normal+50000+20000 blocking=1 shared_tag_bitmap=1 \
+            shared_tags=1 submit_queues=1,read_queues=1 store=thin,cache_size=1,history_size=1 memory_backed=0
+        do_it "$action" make_it_anew $((number - 1)) "$choice"
+        ;;
+    cut) do_it "$action" cut_power "$number" ;;
+    hang) do_it "$action" hang_for_a_while ;;
+    snapshot)
+        one_of snapshot snapshot drop
+        do_it "$action" may_say "Invalid argument|File exists|No such file" set_to lost "$choice" "s$number"
+        ;;
+    rollback) do_it "$action" may_say "No such file|busy" set_to lost rollback "s$number force" ;;
+    silent)
+        one_of drop_write misdirect_write flip_write flip_read stale_read
+        do_it "$action" set_to lost "$choice" 5,20,0,$((number * 10 - 10))
+        ;;
     pull_out)
         do_it "$action" pull_out
         ;;
