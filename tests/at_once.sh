@@ -1,0 +1,101 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+. "$(dirname "$0")/lib.sh"
+# Queues, schedulers, sizes, power, CPUs, traces, debugfs and I/O, all at once and each as fast as it can: whatever comes of
+# each, nothing hangs, and in the end the device works.
+plan 4
+pick_seed
+
+CPU=/sys/devices/system/cpu/cpu1/online
+BLOCK=/sys/block/dut
+
+# again WORD COMMAND...: until the end; how often it worked is in the file WORD.
+again() {
+    again_what=$1
+    shift
+    worked=0
+    until [ -e "$WORK/done" ]; do
+        ! "$@" || worked=$((worked + 1))
+    done >/dev/null 2>&1
+    echo "$worked" >"$WORK/$again_what"
+}
+
+schedulers() { for name in mq-deadline kyber none; do echo $name >$BLOCK/queue/scheduler; done; }
+depths() { echo 20 >$BLOCK/queue/nr_requests && echo 64 >$BLOCK/queue/nr_requests; }
+submit_queues() { set_to dut submit_queues 1 && set_to dut submit_queues 2; }
+poll_queues() { echo 2 >"$DEBUGFS/dut/poll_queues" && echo 1 >"$DEBUGFS/dut/poll_queues"; }
+switched() { set_to dut power 0 && set_to dut power 1; }
+sizes() { set_to dut size "8 force" && echo 16 >"$DEBUGFS/dut/size"; }
+read_only() { set_to dut read_only 1 && set_to dut read_only 0; }
+faults() { set_to dut requeue_inject 3,50,0,20 && set_to dut badblocks +8-9 && set_to dut badblocks -0-100; }
+pulled_out() { sleep 0.7 && echo 1 >"$DEBUGFS/dut/pull_out" && set_to dut power 0; }
+looked_at() {
+    cat /sys/kernel/debug/block/dut/state /sys/kernel/debug/block/dut/hctx*/busy /sys/kernel/debug/block/dut/hctx*/tags \
+        /sys/kernel/debug/block/dut/hctx*/dispatch "$DEBUGFS/dut/queues" "$DEBUGFS/dut/in_flight" "$DEBUGFS/dut/write_log"
+}
+traced() { timeout 0.5 blktrace -d /dev/dut -o - || [ $? -eq 124 ]; }
+cpus() { echo 0 >$CPU && echo 1 >$CPU; }
+reads() { dd if=/dev/dut of=/dev/null bs=64k iflag=direct; }
+writes() { dd if=/dev/zero of=/dev/dut bs=16k oflag=direct conv=nocreat count=128; }
+buffered() { dd if=/dev/zero of=/dev/dut bs=16k conv=nocreat,fsync count=128; }
+discards() { blkdiscard -f /dev/dut && blkdiscard -f -z /dev/dut; }
+
+ACTIONS="schedulers depths submit_queues poll_queues switched sizes read_only faults pulled_out looked_at traced reads writes
+ buffered discards"
+# Each of these works some time, or nothing was tried.
+SURE="schedulers depths submit_queues switched sizes looked_at reads writes discards"
+SECONDS_LONG=12
+
+all_at_once() { # all_at_once [SETTING VALUE]...
+    new dut
+    new beside # of the same tag set, if that is shared
+    for device in dut beside; do
+        set_to $device size 16
+        set_to $device submit_queues 2
+        set_to $device poll_queues 1
+    done
+    while [ $# -gt 0 ]; do
+        set_to dut "$1" "$2"
+        [ "$1" != shared_tags ] || set_to beside "$1" "$2"
+        shift 2
+    done
+    power dut 1
+    power beside 1
+    rm -f "$WORK/done"
+    pids=
+    for action in $ACTIONS; do
+        again "$action" "$action" &
+        pids="$pids $!"
+    done
+    if [ -w $CPU ]; then
+        again cpus cpus &
+        pids="$pids $!"
+    fi
+    while_io /dev/beside sleep $SECONDS_LONG
+    touch "$WORK/done"
+    for pid in $pids; do
+        wait "$pid"
+    done
+    [ ! -w $CPU ] || echo 1 >$CPU
+    for action in $ACTIONS; do
+        echo "$action: $(cat "$WORK/$action")"
+    done
+    for action in $SURE; do
+        [ "$(cat "$WORK/$action")" -gt 0 ]
+    done
+    rmdir "$CONFIG/dut"
+    new dut
+    power dut 1
+    verified_io /dev/dut
+    rmdir "$CONFIG/dut" "$CONFIG/beside"
+}
+
+# The kernel's own words about I/O that could not be.
+expect_log 'I/O error|lost async page write'
+load nr_devices=0 size=32
+check "a plain device" all_at_once
+check "with a timer and another disk on its tags" all_at_once irqmode 2 shared_tags 1
+check "a thin one, with a log and a history" all_at_once store thin write_log 1 history_size 1
+check "a throttled one, with latencies and a cache" \
+    all_at_once irqmode 2 mbps 50 cache_size 1 lanes 2 read_latency "uniform 0 200000"
+finish
