@@ -7,7 +7,7 @@
     hostile.py load DEVICE                          reads and writes without end, whatever comes of it
     hostile.py parameters SEED COUNT MODULE         malformed parameters for insmod
     hostile.py ioctls SEED COUNT DEVICE             every number, with wild arguments
-    hostile.py transfers SEED DEVICE                reads at every offset, address and length
+    hostile.py transfers SEED DEVICE                reads at every offset, address and length; such writes
     hostile.py opens DEVICE                         every combination of flags
 """
 import collections
@@ -24,7 +24,7 @@ import threading
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
-libc.pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
+libc.pread.argtypes = libc.pwrite.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
 
 NUMBERS = [0, 1, -1, 2, 7, 8, 63, 64, 511, 512, 513, 4096, 65535, 65536, 2**31 - 1, 2**31, -(2**31) - 1]
 NUMBERS += [2**32 - 1, 2**32, 2**53, 2**63 - 1, 2**63, -(2**63), 2**64 - 1, 2**64, 10**30]
@@ -184,7 +184,7 @@ def ioctls(seed, count, device):
         results.note(f"ioctl {number:#x}", None, do)
 
     def is_left_out(number):
-        # BLKROSET makes it read-only, BLKTRACE* and persistent reservations belong to the kernel.
+        # BLKROSET makes it read-only.
         return number & 0xFFFF in (0x125D,)
 
     # All of the block layer's (0x12), of SCSI's and CD-ROM's (0x22, 0x53, 0x03), ...
@@ -242,6 +242,37 @@ def transfers(seed, device):
     if results["ok"] < 100:
         raise SystemExit(f"only {results['ok']} reads worked")
     results.show()
+    writes(chance, fd, buffer, size)
+
+
+def writes(chance, fd, buffer, size):
+    """Half of them aligned; what was refused has written nothing, and nothing is written beside what was not."""
+    model = bytearray(read_all(fd, size))
+    address = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    results = Results()
+
+    def write(offset, at, length):
+        buffer[at : at + length] = chance.randbytes(length)
+        found = libc.pwrite(fd, address + at, length, offset)
+        if found < 0:
+            raise OSError(ctypes.get_errno(), "")
+        model[offset : offset + found] = buffer[at : at + found]
+
+    for _ in range(2000):
+        unit = chance.choice([512, 512, 4, 1])
+        offset, at, length = (unit * chance.randrange(32768 // unit) for _ in range(3))
+        results.note(f"writing {length} bytes at {offset}", {"EINVAL"}, lambda: write(offset, at, length))
+    if results["ok"] < 100:
+        raise SystemExit(f"only {results['ok']} writes worked")
+    if read_all(fd, size) != model:
+        raise SystemExit("the device has something else than was written")
+    results.show()
+
+
+def read_all(fd, size):
+    buffer = mmap.mmap(-1, size)
+    assert os.preadv(fd, [buffer], 0) == size
+    return buffer[:]
 
 
 def lseek_end(device):
