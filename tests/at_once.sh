@@ -24,26 +24,26 @@ schedulers() { for name in mq-deadline kyber none; do echo $name >$BLOCK/queue/s
 depths() { echo 20 >$BLOCK/queue/nr_requests && echo 64 >$BLOCK/queue/nr_requests; }
 submit_queues() { set_to dut submit_queues 1 && set_to dut submit_queues 2; }
 poll_queues() { echo 2 >"$DEBUGFS/dut/poll_queues" && echo 1 >"$DEBUGFS/dut/poll_queues"; }
-switched() { set_to dut power 0 && set_to dut power 1; }
+switched() { set_to dut power 0; set_to dut power 1 && sleep 1; }
 sizes() { set_to dut size "8 force" && echo 16 >"$DEBUGFS/dut/size"; }
-read_only() { set_to dut read_only 1 && set_to dut read_only 0; }
+read_only() { set_to dut read_only 1 && set_to dut read_only 0 && sleep 0.5; }
 faults() { set_to dut requeue_inject 3,50,0,20 && set_to dut badblocks +8-9 && set_to dut badblocks -0-100; }
-pulled_out() { sleep 0.7 && echo 1 >"$DEBUGFS/dut/pull_out" && set_to dut power 0; }
+pulled_out() { sleep 3 && echo 1 >"$DEBUGFS/dut/pull_out" && set_to dut power 0; }
 looked_at() {
-    cat /sys/kernel/debug/block/dut/state /sys/kernel/debug/block/dut/hctx*/busy /sys/kernel/debug/block/dut/hctx*/tags \
-        /sys/kernel/debug/block/dut/hctx*/dispatch "$DEBUGFS/dut/queues" "$DEBUGFS/dut/in_flight" "$DEBUGFS/dut/write_log"
+    cat /sys/kernel/debug/block/dut/state /sys/kernel/debug/block/dut/hctx0/busy /sys/kernel/debug/block/dut/hctx0/tags \
+        /sys/kernel/debug/block/dut/hctx0/dispatch "$DEBUGFS/dut/queues" "$DEBUGFS/dut/in_flight" "$DEBUGFS/dut/write_log"
 }
-traced() { timeout 0.5 blktrace -d /dev/dut -o - || [ $? -eq 124 ]; }
-cpus() { echo 0 >$CPU && echo 1 >$CPU; }
-reads() { dd if=/dev/dut of=/dev/null bs=64k iflag=direct; }
-writes() { dd if=/dev/zero of=/dev/dut bs=16k oflag=direct conv=nocreat count=128; }
-buffered() { dd if=/dev/zero of=/dev/dut bs=16k conv=nocreat,fsync count=128; }
+traced() { echo 1 >$BLOCK/trace/enable && echo 0 >$BLOCK/trace/enable; } # by blktrace, which does not survive that itself
+cpus() { echo 0 >$CPU && echo 1 >$CPU && sleep 0.5; }
+reads() { dd if=/dev/dut of=/dev/null bs=64k iflag=direct count=16; }
+writes() { dd if=/dev/zero of=/dev/dut bs=16k oflag=direct conv=nocreat count=16; }
+buffered() { dd if=/dev/zero of=/dev/dut bs=16k conv=nocreat,fsync count=16; }
 discards() { blkdiscard -f /dev/dut && blkdiscard -f -z /dev/dut; }
 
 ACTIONS="schedulers depths submit_queues poll_queues switched sizes read_only faults pulled_out looked_at traced reads writes
  buffered discards"
 # Each of these works some time, or nothing was tried.
-SURE="schedulers depths submit_queues switched sizes looked_at reads writes discards"
+SURE="schedulers submit_queues switched sizes reads writes discards"
 SECONDS_LONG=12
 
 all_at_once() { # all_at_once [SETTING VALUE]...
@@ -71,7 +71,9 @@ all_at_once() { # all_at_once [SETTING VALUE]...
         again cpus cpus &
         pids="$pids $!"
     fi
-    while_io /dev/beside sleep $SECONDS_LONG
+    (until [ -e "$WORK/done" ]; do verified_io /dev/beside; done) &
+    pids="$pids $!"
+    sleep $SECONDS_LONG
     touch "$WORK/done"
     for pid in $pids; do
         wait "$pid"

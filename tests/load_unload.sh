@@ -68,30 +68,34 @@ open_files_keep_it() {
     rmmod rnullblk
 }
 
-# The second device cannot be made while somebody has the first one open: loading fails when he has closed it.
+# The last one of many devices cannot be made while somebody has the first one open: loading fails when he has closed it.
 failing_waits_for_users() {
     modprobe null_blk nr_devices=0
-    mkdir /sys/kernel/config/nullb/rblk1
-    echo 1 >/sys/kernel/config/nullb/rblk1/power
-    # udev is as quick as this at times.
-    python3 - <<'END' &
-import os, time
+    mkdir /sys/kernel/config/nullb/rblk40
+    echo 1 >/sys/kernel/config/nullb/rblk40/power
+    rm -f "$WORK/ready" "$WORK/closes"
+    python3 - "$WORK" <<'END' & # udev is as quick as this at times
+import os, pathlib, sys, time
+work = pathlib.Path(sys.argv[1])
+until = time.monotonic() + 60
+(work / "ready").touch()
 while True:
     try:
         disk = os.open("/dev/rblk0", os.O_RDONLY)
         break
     except OSError:
-        pass
-time.sleep(2)
+        if time.monotonic() > until:
+            raise
+time.sleep(10)
+(work / "closes").touch()
 os.close(disk)
 END
     opener=$!
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        fails_with "File exists|resource busy" insmod "$RNULLBLK_KO" nr_devices=2 size=4
-        kill -0 "$opener" 2>/dev/null || break
-    done
+    wait_for 20 test -e "$WORK/ready"
+    fails_with "File exists|resource busy" insmod "$RNULLBLK_KO" nr_devices=41 size=1
+    [ -e "$WORK/closes" ]
     wait "$opener"
-    rmdir /sys/kernel/config/nullb/rblk1
+    rmdir /sys/kernel/config/nullb/rblk40
     rmmod null_blk
 }
 
@@ -102,7 +106,7 @@ as_many_as_can_be() {
 }
 
 # The kernel says with a call trace that a name is taken.
-expect_log 'sysfs: cannot create duplicate filename|kobject_add_internal failed for rblk1|Call Trace:$'
+expect_log 'sysfs: cannot create duplicate filename|kobject_add_internal failed for rblk40|Call Trace:$'
 check "the module loads" load
 check "its devices are there" test -b /dev/rblk0
 check "it unloads, and its devices go" sh -c 'rmmod rnullblk && test ! -e /dev/rblk0'
