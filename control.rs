@@ -173,9 +173,9 @@ fn write(
     f: impl FnOnce(&str) -> Result,
 ) -> Result {
     registry::check_privilege()?;
-    let mut buffer = [0; 32];
-    // What does not fit in is too long whatever comes.
-    let is_whole = text.len() <= buffer.len();
+    // One more than is allowed, so that the log shows that there was more.
+    let mut buffer = [0; 33];
+    let is_whole = text.len() < buffer.len();
     let bytes = match buffer.get_mut(..text.len()) {
         Some(bytes) => bytes,
         None => &mut buffer,

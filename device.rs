@@ -490,7 +490,7 @@ impl Device {
         self.is_gone.load(Relaxed) != 0
     }
 
-    /// Whether somebody waits for all requests to end who has no patience: nothing waits for its time then.
+    /// Whether somebody waits for all requests to end who has no patience: then nothing waits for its time, but only for memory.
     fn ends_all_at_once(&self) -> bool {
         self.is_in_a_hurry.load(Relaxed) != 0 || self.common.changing.load(Relaxed) != 0
     }
@@ -533,7 +533,9 @@ impl Device {
     ) -> Result<(), Refused> {
         if self.is_gone() {
             hw.counters.errors.add(1);
-            rq.start().end(Status::IOERR);
+            let rq = rq.start();
+            rq.data().memory_deadline_nsec.store(0, Relaxed);
+            rq.end(Status::IOERR);
             return Ok(());
         }
         if !rq.is_awaited() && self.faults.requeue.strikes(rq.bytes()) {
@@ -570,7 +572,7 @@ impl Device {
         let deadline_nsec = may_wait.then(|| {
             let now_nsec = self.now_nsec();
             let deadline_nsec = match data.memory_deadline_nsec.load(Relaxed) {
-                0 => now_nsec.saturating_add(i64::from(self.memory_wait_msec) * NSEC_PER_MSEC),
+                0 => now_nsec.saturating_add(self.memory_wait_nsec()),
                 begun => begun,
             };
             (now_nsec < deadline_nsec).then_some(deadline_nsec)
@@ -579,6 +581,15 @@ impl Device {
         data.memory_deadline_nsec
             .store(deadline_nsec.unwrap_or(0), Relaxed);
         deadline_nsec.is_some()
+    }
+
+    /// For how long a request waits for memory, if it has to from now on.
+    fn memory_wait_nsec(&self) -> i64 {
+        let msec = match self.common.changing.load(Relaxed) {
+            0 => self.memory_wait_msec,
+            _ => self.memory_wait_msec.min(FREEZE_MSEC),
+        };
+        i64::from(msec) * NSEC_PER_MSEC
     }
 
     /// Moves the data, or what of it lies before a bad block.
@@ -1368,7 +1379,7 @@ impl RamDisk {
             pr_err!("{name}: not changed: it hangs, or one that it shares its tags with\n");
             return Err(EBUSY);
         }
-        // The kernel waits once more, without an end: for what comes between the two waits, and has to end at once.
+        // The kernel waits once more, without an end: for what comes between the two waits, and has to end soon.
         common.changing.fetch_add(1, Full);
         let changed = self.disk.tagset().change_hw_queues(FREEZE_MSEC, choose);
         common.changing.fetch_sub(1, Full);

@@ -228,7 +228,7 @@ int rnullblk_add_disk(struct gendisk *disk)
 void rnullblk_put_new_disk(struct blk_mq_tag_set *set, struct gendisk *disk)
 {
 	const struct request_queue *gone = disk->queue, *queue;
-	bool is_there;
+	bool was_there = false, is_there;
 
 	put_disk(disk);
 	do {
@@ -237,7 +237,8 @@ void rnullblk_put_new_disk(struct blk_mq_tag_set *set, struct gendisk *disk)
 		list_for_each_entry(queue, &set->tag_list, tag_set_list)
 			is_there |= queue == gone;
 		mutex_unlock(&set->tag_list_lock);
-		if (is_there)
+		was_there |= is_there;
+		if (was_there) /* also once more, for who has just let go of the lock */
 			msleep(1);
 	} while (is_there);
 }
@@ -246,8 +247,13 @@ void rnullblk_put_new_disk(struct blk_mq_tag_set *set, struct gendisk *disk)
 void rnullblk_wait_for_users(void)
 {
 #ifdef CONFIG_MODULE_UNLOAD
+	if (module_refcount(THIS_MODULE) <= 1)
+		return;
+	pr_warn(KBUILD_MODNAME ": loading failed: waiting until nobody has a device open\n");
 	while (module_refcount(THIS_MODULE) > 1)
 		msleep(10);
+	/* Who closes a device gives the reference back before his last look at it (bdev_release()). */
+	msleep(100);
 #endif
 }
 
@@ -302,6 +308,7 @@ struct dentry *__real_debugfs_create_file_full(const char *name, umode_t mode, s
 struct dentry *__wrap_debugfs_create_file_full(const char *name, umode_t mode, struct dentry *parent, void *data,
 					       const void *aux, const struct file_operations *fops);
 
+/* Not __ro_after_init: the first device may come later. */
 static struct owned_fops {
 	const struct file_operations *of;
 	struct file_operations fops;

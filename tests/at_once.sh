@@ -9,21 +9,17 @@ pick_seed
 CPU=/sys/devices/system/cpu/cpu1/online
 BLOCK=/sys/block/dut
 
-# again WORD COMMAND...: until the end; how often it worked is in the file WORD.
+# again ACTION: until the end; a line for each time that it worked is in the file of that name.
 again() {
-    again_what=$1
-    shift
-    worked=0
     until [ -e "$WORK/done" ]; do
-        ! "$@" || worked=$((worked + 1))
+        ! "$1" || echo worked >>"$WORK/$1"
     done >/dev/null 2>&1
-    echo "$worked" >"$WORK/$again_what"
 }
 
 schedulers() { for name in mq-deadline kyber none; do echo $name >$BLOCK/queue/scheduler; done; }
 depths() { echo 20 >$BLOCK/queue/nr_requests && echo 64 >$BLOCK/queue/nr_requests; }
-submit_queues() { set_to dut submit_queues 1 && set_to dut submit_queues 2; }
-poll_queues() { echo 2 >"$DEBUGFS/dut/poll_queues" && echo 1 >"$DEBUGFS/dut/poll_queues"; }
+submit_queues() { set_to dut submit_queues 1 && set_to dut submit_queues 2 && sleep 0.4; }
+poll_queues() { echo 2 >"$DEBUGFS/dut/poll_queues" && echo 1 >"$DEBUGFS/dut/poll_queues" && sleep 0.3; }
 switched() { set_to dut power 0; set_to dut power 1 && sleep 1; }
 sizes() { set_to dut size "8 force" && echo 16 >"$DEBUGFS/dut/size"; }
 read_only() { set_to dut read_only 1 && set_to dut read_only 0 && sleep 0.5; }
@@ -34,17 +30,22 @@ looked_at() {
         /sys/kernel/debug/block/dut/hctx0/dispatch "$DEBUGFS/dut/queues" "$DEBUGFS/dut/in_flight" "$DEBUGFS/dut/write_log"
 }
 traced() { echo 1 >$BLOCK/trace/enable && echo 0 >$BLOCK/trace/enable; } # by blktrace, which does not survive that itself
-cpus() { echo 0 >$CPU && echo 1 >$CPU && sleep 0.5; }
+cpus() { if [ -w $CPU ]; then echo 0 >$CPU && echo 1 >$CPU; fi && sleep 0.5; }
 reads() { dd if=/dev/dut of=/dev/null bs=64k iflag=direct count=16; }
 writes() { dd if=/dev/zero of=/dev/dut bs=16k oflag=direct conv=nocreat count=16; }
 buffered() { dd if=/dev/zero of=/dev/dut bs=16k conv=nocreat,fsync count=16; }
 discards() { blkdiscard -f /dev/dut && blkdiscard -f -z /dev/dut; }
 
-ACTIONS="schedulers depths submit_queues poll_queues switched sizes read_only faults pulled_out looked_at traced reads writes
- buffered discards"
-# Each of these works some time, or nothing was tried.
+ACTIONS="schedulers depths submit_queues poll_queues switched sizes read_only faults pulled_out looked_at traced cpus reads
+ writes buffered discards"
+SECONDS_LONG=$((10 + 2 * ${SLOWNESS:-1}))
+# Each of these works some time, or nothing was tried. A slow machine takes longer.
 SURE="schedulers submit_queues switched sizes reads writes discards"
-SECONDS_LONG=12
+each_has_worked() {
+    for action in $SURE; do
+        [ -s "$WORK/$action" ] || return 1
+    done
+}
 
 all_at_once() { # all_at_once [SETTING VALUE]...
     new dut
@@ -64,27 +65,24 @@ all_at_once() { # all_at_once [SETTING VALUE]...
     rm -f "$WORK/done"
     pids=
     for action in $ACTIONS; do
-        again "$action" "$action" &
+        : >"$WORK/$action"
+        again "$action" &
         pids="$pids $!"
     done
-    if [ -w $CPU ]; then
-        again cpus cpus &
-        pids="$pids $!"
-    fi
     (until [ -e "$WORK/done" ]; do verified_io /dev/beside; done) &
     pids="$pids $!"
     sleep $SECONDS_LONG
+    all_worked=yes
+    wait_for 60 each_has_worked || all_worked=no
     touch "$WORK/done"
     for pid in $pids; do
         wait "$pid"
     done
     [ ! -w $CPU ] || echo 1 >$CPU
     for action in $ACTIONS; do
-        echo "$action: $(cat "$WORK/$action")"
+        echo "$action: $(wc -l <"$WORK/$action")"
     done
-    for action in $SURE; do
-        [ "$(cat "$WORK/$action")" -gt 0 ]
-    done
+    [ $all_worked = yes ]
     rmdir "$CONFIG/dut"
     new dut
     power dut 1

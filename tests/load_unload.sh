@@ -64,8 +64,12 @@ open_files_keep_it() {
     fails_with "" sh -c '/bin/echo 8 >&4'
     fails_with "" sh -c '/bin/echo 8 >&5'
     fails_with "in use" rmmod rnullblk
-    exec 3<&- 4>&- 5>&- 6<&-
+    exec 3<&- 4>&-
     rmmod rnullblk
+    # What is not the module's own does not keep it, and does not look for it.
+    fails_with "" cat <&5
+    fails_with "" cat <&6
+    exec 5>&- 6<&-
 }
 
 # The last one of many devices cannot be made while somebody has the first one open: loading fails when he has closed it.

@@ -214,7 +214,7 @@ done
 
 if [ $kmemleak = on ]; then
     sleep 6 # a register or a stack may still know what is gone
-    scan_for_leaks
+    scan_for_leaks || complaint_failed kmemleak "has gone off"
     lines=$(leaks)
     if [ -n "$lines" ]; then
         complaint_failed kmemleak "memory has leaked"
