@@ -305,7 +305,7 @@ pub(crate) struct Faults {
 pub(crate) struct CommonData {
     /// How many of them hang.
     hung: Atomic<usize>,
-    /// How many tasks are changing the number of queues, or wait for that.
+    /// How many tasks are changing the number of queues: the kernel waits for what is in flight, without an end.
     changing: Atomic<usize>,
 }
 
@@ -1379,10 +1379,16 @@ impl RamDisk {
             pr_err!("{name}: not changed: it hangs, or one that it shares its tags with\n");
             return Err(EBUSY);
         }
-        // The kernel waits once more, without an end: for what comes between the two waits, and has to end soon.
-        common.changing.fetch_add(1, Full);
-        let changed = self.disk.tagset().change_hw_queues(FREEZE_MSEC, choose);
-        common.changing.fetch_sub(1, Full);
+        let mut is_changing = false;
+        let when_idle = || {
+            common.changing.add(1, Relaxed);
+            is_changing = true;
+        };
+        let tagset = self.disk.tagset();
+        let changed = tagset.change_hw_queues(FREEZE_MSEC, choose, when_idle);
+        if is_changing {
+            common.changing.fetch_sub(1, Relaxed);
+        }
         changed.inspect_err(|error| self.log_if_late(*error))
     }
 

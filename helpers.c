@@ -136,11 +136,23 @@ bool rnullblk_freeze_queue_within(struct request_queue *queue, unsigned int msec
 	return false;
 }
 
-/* Waits until no disk of the tag set has requests in flight, for so many milliseconds at most; false if one still has. */
-bool rnullblk_is_idle_within(struct blk_mq_tag_set *set, unsigned int msecs)
+/* Lets requests to the disks of the tag set in again. */
+void rnullblk_unfreeze_set(struct blk_mq_tag_set *set)
+{
+	struct request_queue *queue;
+
+	list_for_each_entry(queue, &set->tag_list, tag_set_list)
+		blk_mq_unfreeze_queue_nomemrestore(queue);
+	mutex_unlock(&set->tag_list_lock);
+}
+
+/*
+ * Waits until no disk of the tag set has requests in flight, for so many milliseconds at most; false if one still has. If
+ * none has, none gets any, and no disk comes or goes, until rnullblk_unfreeze_set(): up to there, allocate nothing.
+ */
+bool rnullblk_freeze_set_within(struct blk_mq_tag_set *set, unsigned int msecs)
 {
 	unsigned long end = jiffies + msecs_to_jiffies(msecs);
-	unsigned int memflags = memalloc_noio_save();
 	struct request_queue *queue;
 	bool is_idle = true;
 
@@ -152,10 +164,8 @@ bool rnullblk_is_idle_within(struct blk_mq_tag_set *set, unsigned int msecs)
 
 		is_idle = is_idle && blk_mq_freeze_queue_wait_timeout(queue, max(left, 0L));
 	}
-	list_for_each_entry(queue, &set->tag_list, tag_set_list)
-		blk_mq_unfreeze_queue_nomemrestore(queue);
-	mutex_unlock(&set->tag_list_lock);
-	memalloc_noio_restore(memflags);
+	if (!is_idle)
+		rnullblk_unfreeze_set(set);
 	return is_idle;
 }
 

@@ -358,7 +358,8 @@ impl<T: Operations> TagSet<T> {
     /// those there are, while they are in use: requests wait meanwhile. May sleep.
     ///
     /// The block layer waits for all that is in flight, without an end. So this waits before, for a device that may leave
-    /// requests without an answer.
+    /// requests without an answer; and calls `when_idle` when there are none: what comes from then on has to end by itself.
+    /// That must neither sleep nor allocate.
     ///
     /// # Errors
     ///
@@ -369,6 +370,7 @@ impl<T: Operations> TagSet<T> {
         &self,
         msec: u32,
         choose: impl FnOnce(HwQueues) -> HwQueues,
+        when_idle: impl FnOnce(),
     ) -> Result {
         let _change = self.change.lock();
         let before = self.hw_queues();
@@ -388,9 +390,12 @@ impl<T: Operations> TagSet<T> {
             return Err(EINVAL);
         }
         // SAFETY: By the type's invariant the set is valid. The function takes the lock it needs.
-        if !unsafe { bindings::rnullblk_is_idle_within(self.as_raw(), msec) } {
+        if !unsafe { bindings::rnullblk_freeze_set_within(self.as_raw(), msec) } {
             return Err(ETIMEDOUT);
         }
+        when_idle();
+        // SAFETY: It is frozen.
+        unsafe { bindings::rnullblk_unfreeze_set(self.as_raw()) };
 
         self.fallback.store(before.pack(), Relaxed);
         self.wanted.store(queues.pack(), Relaxed);
