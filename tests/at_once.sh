@@ -39,7 +39,7 @@ discards() { blkdiscard -f /dev/dut && blkdiscard -f -z /dev/dut; }
 
 ACTIONS="schedulers depths submit_queues poll_queues switched sizes read_only faults pulled_out looked_at traced cpus reads
  writes buffered discards"
-SECONDS_LONG=$((10 + 2 * ${SLOWNESS:-1}))
+SECONDS_LONG=$((6 + 2 * ${SLOWNESS:-1}))
 # Each of these works some time, or nothing was tried. A slow machine takes longer.
 SURE="switched sizes reads writes discards"
 each_has_worked() {
