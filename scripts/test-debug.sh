@@ -10,8 +10,7 @@ export FLAVOUR=debug
 
 # What makes the kernel report bugs; what wants kmemleak; what takes two minutes and more there.
 PLANTED="debug/kunit debug/planted"
-LEAKS="debug/planted_leak debug/fail_nth load_unload many_devices surprise_removal share_store init_hctx_fault volatile_cache
- live_medium"
+LEAKS="debug/planted_leak debug/fail_nth load_unload many_devices surprise_removal"
 LONG="attributes backpressure badblocks configfs cpu_hotplug data_integrity docs filesystems geometry hostile latency
  limits many_devices memory parameters reference silent_faults snapshots stressed_filesystems tag_sets thin_store throttle
  timeouts write_log"
