@@ -9,7 +9,7 @@ kvm_boots() {
     [ -w /dev/kvm ] || return 1
     timeout --kill-after=1 15 "$SCRIPTS/qemu.sh" -accel kvm -cpu host -m 256 \
         -nodefaults -no-user-config -display none -serial stdio -no-reboot \
-        -kernel "/host$KERNEL_TREE/vmlinuz" -initrd "/host$KERNEL_TREE/initramfs" \
+        -kernel "/host$STOCK_TREE/vmlinuz" -initrd "/host$STOCK_TREE/initramfs" \
         -append "console=ttyS0 panic=-1 rnullblk.probe" </dev/null 2>/dev/null |
         grep -q rnullblk-probe-alive
 }

@@ -36,6 +36,9 @@ if [[ $accel = tcg* ]] && [ "${VM_ICOUNT-}" != 1 ]; then
     detected='s/.*tsc: Detected \([0-9]*\)\.\([0-9]\{3\}\) MHz processor.*/tsc_early_khz=\1\2/p'
     tsc=$({ dmesg 2>/dev/null || true; } | sed -n "$detected" | tail -n 1)
 fi
+# The debug kernel has no ACPI to tell it of the nodes, so it splits the memory itself.
+nodes=
+[ "$FLAVOUR" != debug ] || nodes=numa=fake=${VM_NODES:-2}
 
 run=$(realpath "$(mktemp -d)")
 qemu_pid=
@@ -91,7 +94,7 @@ start_qemu() { # start_qemu CHARDEV-OPTIONS EXTRA-KERNEL-PARAMETERS
         -serial "file:/host$results/kernel.log" \
         -device virtio-serial -chardev "stdio,id=user,$1" -device virtconsole,chardev=user \
         -kernel "/host$KERNEL_TREE/vmlinuz" -initrd "/host$KERNEL_TREE/initramfs" \
-        -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 log_buf_len=4M tsc=reliable $tsc no_timer_check ${VM_APPEND-} $2"
+        -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 log_buf_len=4M tsc=reliable $tsc no_timer_check $nodes ${VM_APPEND-} $2"
 }
 
 # Passes the guest's output on, until it ends or the guest is silent or busy for too long.
