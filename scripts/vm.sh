@@ -30,11 +30,12 @@ cpu=max,-erms,-fsrm
 # An old model, so that the figures are those of code for any machine, and stay comparable.
 [ "${VM_ICOUNT-}" != 1 ] || cpu=Nehalem
 # The emulator's TSC is the host's. On a loaded host the guest measures it too slow, and its clock then runs many times
-# too fast, so it is told what the host's kernel measured, where that can be read.
-tsc=
+# too fast, so it is told what the host's kernel measured, where that can be read. And what keeps an attacker from what a
+# processor gives away takes a fifth of the time there, and keeps nobody from anything.
+emulated=
 if [[ $accel = tcg* ]] && [ "${VM_ICOUNT-}" != 1 ]; then
     detected='s/.*tsc: Detected \([0-9]*\)\.\([0-9]\{3\}\) MHz processor.*/tsc_early_khz=\1\2/p'
-    tsc=$({ dmesg 2>/dev/null || true; } | sed -n "$detected" | tail -n 1)
+    emulated="mitigations=off $({ dmesg 2>/dev/null || true; } | sed -n "$detected" | tail -n 1)"
 fi
 # The debug kernel has no ACPI to tell it of the nodes, so it splits the memory itself.
 nodes=
@@ -94,7 +95,7 @@ start_qemu() { # start_qemu CHARDEV-OPTIONS EXTRA-KERNEL-PARAMETERS
         -serial "file:/host$results/kernel.log" \
         -device virtio-serial -chardev "stdio,id=user,$1" -device virtconsole,chardev=user \
         -kernel "/host$KERNEL_TREE/vmlinuz" -initrd "/host$KERNEL_TREE/initramfs" \
-        -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 log_buf_len=4M tsc=reliable $tsc no_timer_check $nodes ${VM_APPEND-} $2"
+        -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 log_buf_len=4M tsc=reliable $emulated no_timer_check $nodes ${VM_APPEND-} $2"
 }
 
 # Passes the guest's output on, until it ends or the guest is silent or busy for too long.
