@@ -32,6 +32,22 @@ pub(crate) unsafe fn pin_init_at<T>(slot: *mut T, init: impl PinInit<T, Error>) 
     }
 }
 
+/// Makes a hardware queue that is used again forget that its last CPU went offline in its earlier life. Before 7.3 blk-mq
+/// does not: who allocates a request there then tries again for ever, and so keeps the queue from being frozen.
+///
+/// # Safety
+///
+/// `hctx` must be a hardware queue that is being initialised.
+pub(crate) unsafe fn forget_offline_cpu(hctx: *mut bindings::blk_mq_hw_ctx) {
+    #[cfg(KERNEL_BEFORE_7_3)]
+    // SAFETY: By the requirement of this function.
+    unsafe {
+        bindings::clear_bit(bindings::BLK_MQ_S_INACTIVE as usize, &raw mut (*hctx).__bindgen_anon_1.state);
+    }
+    #[cfg(not(KERNEL_BEFORE_7_3))]
+    let _ = hctx;
+}
+
 #[cfg(KERNEL_BEFORE_7_3)]
 pub(crate) use bindings::hrtimer_restart_HRTIMER_NORESTART as HRTIMER_NORESTART;
 

@@ -828,6 +828,7 @@ impl<T: Operations> OperationsVTable<T> {
         from_result(|| {
             // SAFETY: By the requirement of this function.
             unsafe {
+                compat::forget_offline_cpu(hctx);
                 let info = HwQueueInfo {
                     index,
                     numa_node: (*hctx).numa_node,

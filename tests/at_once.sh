@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 . "$(dirname "$0")/lib.sh"
-# Queues, schedulers, sizes, power, traces, debugfs and I/O, all at once and each as fast as it can: whatever comes of each,
-# nothing hangs, and in the end the device works. (Without CPUs that come and go: see docs/trust.md.)
+# Queues, schedulers, sizes, power, CPUs, traces, debugfs and I/O, all at once and each as fast as it can: whatever comes of
+# each, nothing hangs, and in the end the device works.
 plan 4
 pick_seed
 
+CPU=/sys/devices/system/cpu/cpu1/online
 BLOCK=/sys/block/dut
 
 # again ACTION: until the end, a moment later where the device is not there; a line for each time that it worked is in the
@@ -30,13 +31,14 @@ looked_at() {
         /sys/kernel/debug/block/dut/hctx0/dispatch "$DEBUGFS/dut/queues" "$DEBUGFS/dut/in_flight" "$DEBUGFS/dut/write_log"
 }
 traced() { echo 1 >$BLOCK/trace/enable && echo 0 >$BLOCK/trace/enable; } # by blktrace, which does not survive that itself
+cpus() { if [ -w $CPU ]; then echo 0 >$CPU && echo 1 >$CPU; fi && sleep 0.5; }
 reads() { dd if=/dev/dut of=/dev/null bs=64k iflag=direct count=16; }
 writes() { dd if=/dev/zero of=/dev/dut bs=16k oflag=direct conv=nocreat count=16; }
 buffered() { dd if=/dev/zero of=/dev/dut bs=16k conv=nocreat,fsync count=16; }
 discards() { blkdiscard -f /dev/dut && blkdiscard -f -z /dev/dut; }
 
-ACTIONS="schedulers depths submit_queues poll_queues switched sizes read_only faults pulled_out looked_at traced reads writes
- buffered discards"
+ACTIONS="schedulers depths submit_queues poll_queues switched sizes read_only faults pulled_out looked_at traced cpus reads
+ writes buffered discards"
 SECONDS_LONG=$((6 + 2 * ${SLOWNESS:-1}))
 # Each of these works some time, or nothing was tried. A slow machine takes longer.
 SURE="switched sizes reads writes discards"
@@ -77,6 +79,7 @@ all_at_once() { # all_at_once [SETTING VALUE]...
     for pid in $pids; do
         wait "$pid"
     done
+    [ ! -w $CPU ] || echo 1 >$CPU
     for action in $ACTIONS; do
         echo "$action: $(wc -l <"$WORK/$action")"
     done

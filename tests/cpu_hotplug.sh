@@ -3,9 +3,10 @@
 . "$(dirname "$0")/lib.sh"
 # A CPU goes and comes back while I/O is going on: nothing is lost, and nothing hangs.
 CPU=1
+CPUS=$(getconf _NPROCESSORS_CONF)
 SWITCH=/sys/devices/system/cpu/cpu$CPU/online
 [ -w "$SWITCH" ] || skip_all "CPU $CPU cannot be taken offline here"
-plan 5
+plan 6
 
 pick_seed
 
@@ -45,7 +46,7 @@ irqmode() { # irqmode NUMBER
 }
 
 polled() {
-    reload size=32 submit_queues=1 "poll_queues=$(getconf _NPROCESSORS_CONF)"
+    reload size=32 submit_queues=1 "poll_queues=$CPUS"
     under_io 6 --ioengine=io_uring --hipri
     [ "$(counter polled)" -gt 0 ]
 }
@@ -54,7 +55,7 @@ polled() {
 loaded_without_it() {
     unload
     echo 0 >"$SWITCH"
-    load size=16 "submit_queues=$(getconf _NPROCESSORS_CONF)" irqmode=2
+    load size=16 "submit_queues=$CPUS" irqmode=2
     dd if=/dev/zero of=/dev/rblk0 oflag=direct bs=4k count=20 status=none
     echo 1 >"$SWITCH"
     queue=$(queue_of_cpu)
@@ -63,9 +64,25 @@ loaded_without_it() {
     [ $(($(counter writes "$queue") - before)) -eq 20 ]
 }
 
+# A queue goes while its only CPU is offline, and comes again when that is back: no CPU is without one then.
+queue_made_again() {
+    reload size=16 "submit_queues=$CPUS"
+    echo 0 >"$SWITCH"
+    echo 1 >"$DEBUGFS/rblk0/submit_queues"
+    echo 1 >"$SWITCH"
+    echo "$CPUS" >"$DEBUGFS/rblk0/submit_queues"
+    # Who asks an inactive one for a request does so for ever.
+    if grep INACTIVE /sys/kernel/debug/block/rblk0/hctx*/state; then return 1; fi
+    for cpu in $(seq 0 $((CPUS - 1))); do
+        taskset -c "$cpu" dd if=/dev/zero of=/dev/rblk0 oflag=direct bs=4k count=20 status=none
+    done
+    [ "$(counter writes)" -eq $((CPUS * 20)) ]
+}
+
 check "with inline completion" irqmode 0
 check "with softirq completion" irqmode 1
 check "with timer completion" irqmode 2
 check "with polled I/O" polled
 check "loaded while it is offline" loaded_without_it
+check "a queue goes while it is offline, and comes again" queue_made_again
 finish
