@@ -162,7 +162,7 @@ show_totals() (
     find "$@" -name failed -exec sed 's/^/failed: /' '{}' +
     find "$@" -name totals -exec cat '{}' + |
         awk '{ passed += $1; failed += $3; skipped += $5 }
-            END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }'
+            END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 || !NR }'
 )
 
 # module_version: of the module, of rblkctl and of the packages. It stands in one place.

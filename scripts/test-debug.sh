@@ -68,7 +68,7 @@ become_root "$@"
 build_for_tests $tests
 rm -rf "$TOP/build/test-debug"
 export TEST_ENV="SLOWNESS=10 ${TEST_ENV-}"
-script test-debug.sh --odd "$tests" &
+tied "$SCRIPTS/test-debug.sh" --odd "$tests" &
 script test-debug.sh --even "$tests"
 wait
 show_totals build/test-debug
