@@ -817,6 +817,26 @@ impl<T: Operations> OperationsVTable<T> {
         T::complete(disk, rq);
     }
 
+    /// Says of a hardware queue that is made in a change of their number whether its disk shares its tags. blk-mq does so
+    /// when a disk comes to a tag set or leaves it. A queue that does not know waits for a tag until another one of its
+    /// own disk comes back, for ever if another disk has them all.
+    ///
+    /// # Safety
+    ///
+    /// `hctx` must be a hardware queue that is being initialised.
+    unsafe fn share_tags_as_before(hctx: *mut bindings::blk_mq_hw_ctx) {
+        const SHARED: u32 = bindings::BLK_MQ_F_TAG_QUEUE_SHARED;
+        // SAFETY: By the requirement of this function. A disk that has queues already is one of the set's, and who changes
+        // their number holds the lock under which the set's flag changes.
+        unsafe {
+            let queue = (*hctx).queue;
+            if (*queue).nr_hw_queues != 0 {
+                (*hctx).flags &= !(SHARED as usize);
+                (*hctx).flags |= ((*(*queue).tag_set).flags & SHARED) as usize;
+            }
+        }
+    }
+
     /// # Safety
     ///
     /// See [`OperationsVTable`].
@@ -829,6 +849,7 @@ impl<T: Operations> OperationsVTable<T> {
             // SAFETY: By the requirement of this function.
             unsafe {
                 compat::forget_offline_cpu(hctx);
+                Self::share_tags_as_before(hctx);
                 let info = HwQueueInfo {
                     index,
                     numa_node: (*hctx).numa_node,

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # Each way to set up a tag set is in force and carries verified I/O; disks and queues that share tags
 # share their number, and never answer for each other's requests.
-plan 9
+plan 10
 
 pick_seed
 
@@ -74,6 +74,22 @@ disks_share_one_tag() {
         has_flag "$disk" TAG_QUEUE_SHARED yes
     done
     one_at_a_time rblk0 rblk2
+}
+
+# A disk's scheduler waits for the tag of the other disk. Whether it hears that it is back, its queues know from before the
+# change of their number.
+other_queues_share_it() {
+    modprobe mq-deadline
+    # shellcheck disable=SC2086 # a list
+    reload size=16 nr_devices=2 shared_tags=1 submit_queues=1 $SLOW
+    for number in "$(getconf _NPROCESSORS_ONLN)" 1; do
+        echo "$number" >"$DEBUGFS/rblk0/submit_queues"
+    done
+    for disk in rblk0 rblk1; do
+        has_flag "$disk" TAG_QUEUE_SHARED yes
+        echo mq-deadline >"/sys/block/$disk/queue/scheduler"
+    done
+    one_at_a_time rblk0 rblk1
 }
 
 disks_share_many_tags() {
@@ -184,6 +200,7 @@ one_forgets() {
 
 check "by default each disk has tags of its own" disks_have_their_own
 check "three disks share one tag: one request at a time" disks_share_one_tag
+check "they still do when their number of queues has changed" other_queues_share_it
 check "three disks that share one tag, or 32, all get on" disks_share_many_tags
 check "the queues of a disk share one tag: one request at a time" queues_share_one_tag
 check "they share many in each way of completion" queues_share_many_tags
