@@ -81,10 +81,8 @@ disks_share_one_tag() {
 other_queues_share_it() {
     modprobe mq-deadline
     # shellcheck disable=SC2086 # a list
-    reload size=16 nr_devices=2 shared_tags=1 submit_queues=1 $SLOW
-    for number in "$(getconf _NPROCESSORS_ONLN)" 1; do
-        echo "$number" >"$DEBUGFS/rblk0/submit_queues"
-    done
+    reload size=16 nr_devices=2 shared_tags=1 "submit_queues=$(getconf _NPROCESSORS_ONLN)" $SLOW
+    echo 1 >"$DEBUGFS/rblk0/submit_queues"
     for disk in rblk0 rblk1; do
         has_flag "$disk" TAG_QUEUE_SHARED yes
         echo mq-deadline >"/sys/block/$disk/queue/scheduler"
