@@ -42,7 +42,10 @@ pub(crate) unsafe fn forget_offline_cpu(hctx: *mut bindings::blk_mq_hw_ctx) {
     #[cfg(KERNEL_BEFORE_7_3)]
     // SAFETY: By the requirement of this function.
     unsafe {
-        bindings::clear_bit(bindings::BLK_MQ_S_INACTIVE as usize, &raw mut (*hctx).__bindgen_anon_1.state);
+        bindings::clear_bit(
+            bindings::BLK_MQ_S_INACTIVE as usize,
+            &raw mut (*hctx).__bindgen_anon_1.state,
+        );
     }
     #[cfg(not(KERNEL_BEFORE_7_3))]
     let _ = hctx;
