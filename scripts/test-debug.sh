@@ -12,8 +12,8 @@ export FLAVOUR=debug
 PLANTED="debug/kunit debug/planted"
 LEAKS="debug/planted_leak debug/fail_nth load_unload many_devices surprise_removal"
 LONG="attributes backpressure badblocks configfs cpu_hotplug data_integrity docs filesystems geometry hostile latency
- limits live_medium many_devices memory parameters reference silent_faults snapshots stressed_filesystems tag_sets thin_store throttle
- timeouts write_log"
+ limits live_medium many_devices memory parameters reference silent_faults snapshots stressed_filesystems tag_sets thin_store
+ throttle timeouts write_log"
 # What wants modules that this kernel has not.
 STOCK="$(cd "$TOP/tests" && echo stack_*.sh | sed 's/\.sh//g')"
 
